@@ -1,0 +1,12 @@
+# Thin: each recipe is a command of README.md.
+.PHONY: demo test test-all
+
+UV = python3 tools/uv.py
+
+demo:
+	$(UV) run cookiecutter . --no-input --overwrite-if-exists --output-dir build
+	$(UV) run --directory build/lit-project lit-project fit
+	$(UV) run --directory build/lit-project lit-project test
+
+test:
+	$(UV) run pytest

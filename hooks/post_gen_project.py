@@ -1,0 +1,26 @@
+"""Promote the chosen variants: variants/OPTION/ANSWER/... becomes ..., the other variants go."""
+
+import json
+import shutil
+from pathlib import Path
+
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+
+def promote(variant: Path) -> None:
+    for source in [path for path in variant.rglob("*") if path.is_file()]:
+        target = source.relative_to(variant)
+        if target.exists():
+            raise SystemExit(f"Error: {source} would overwrite {target}; a variant only adds files.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+for option in Path("variants").iterdir():
+    promote(option / ANSWERS[option.name])
+shutil.rmtree("variants")
+
+slug = ANSWERS["project_slug"]
+print(f"""Next: cd {slug} && git init
+      uv run {slug} fit    (or: pip install -e . && {slug} fit)
+      uv run pytest""")

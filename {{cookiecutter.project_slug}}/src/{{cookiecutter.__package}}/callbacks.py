@@ -1,0 +1,117 @@
+"""What a run does beside learning."""
+
+import csv
+import warnings
+from collections import defaultdict
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    BasePredictionWriter,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichModelSummary,
+    RichProgressBar,
+)
+from pytorch_lightning.cli import SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's, without the number of the version: a run has a name, and lines have 80 columns."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+# A section of the configuration each, so that every argument is a flag too: --early_stopping.patience 3
+CONFIGURED = {
+    "best_checkpoint": ModelCheckpoint,
+    "last_checkpoint": ModelCheckpoint,
+    "early_stopping": EarlyStopping,
+    "lr_monitor": LearningRateMonitor,
+    "progress_bar": ProgressBar,
+    "model_summary": RichModelSummary,
+}
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the whole configuration of a training in its run folder, and shows it to the loggers."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        config = self.config.clone()
+        for chosen_anew in ("run", "preset", "config", "ckpt_path"):
+            config.pop(chosen_anew, None)
+        text = self.parser.dump(config, skip_none=False, skip_validation=True)
+        run = Path(trainer.default_root_dir)
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.yaml").write_text(text, encoding="utf-8")
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):
+                logger.log_hyperparams(config.as_dict())
+
+
+class Curves(pl.Callback):
+    """Draws metrics.csv as curves.png at the end of a training, also of one that breaks off."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._draw(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._draw(trainer)
+
+    def _draw(self, trainer: pl.Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                try:
+                    logger.save()
+                    draw(Path(logger.log_dir))
+                except Exception as error:  # a picture is not worth a run
+                    warnings.warn(f"curves.png was not drawn: {error}", stacklevel=2)
+
+
+def draw(run: Path) -> None:
+    """One panel per metric, training and validation together, from run/metrics.csv into run/curves.png."""
+    from matplotlib.figure import Figure  # a second to import, needed only now
+
+    panels = read_metrics(run / "metrics.csv")
+    figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="constrained")
+    for axes, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for label, points in curves.items():
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None)
+        axes.set(title=name, xlabel="optimizer step")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(run / "curves.png", dpi=120)
+
+
+def read_metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Curves by metric and stage: {"loss": {"train": [(step, value), ...], "val": ...}, ...}."""
+    panels: dict = defaultdict(lambda: defaultdict(list))
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for column, value in row.items():
+                if value and column not in ("epoch", "step"):
+                    stage, _, name = column.rpartition("/")
+                    panels[name if stage else "learning rate"][stage or name].append((int(row["step"]), float(value)))
+    return panels
+
+
+class SavePredictions(BasePredictionWriter):
+    """Keeps what `predict` answers: predictions.pt in the run folder, one tensor in the order of the data.
+
+    Under several processes each writes its own part, predictions-RANK.pt, in the order it was given.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(write_interval="epoch")
+
+    def write_on_epoch_end(self, trainer, pl_module, predictions, batch_indices) -> None:  # noqa: ANN001
+        part = "" if trainer.world_size == 1 else f"-{trainer.global_rank}"
+        torch.save(torch.cat(predictions).cpu(), Path(trainer.default_root_dir, f"predictions{part}.pt"))

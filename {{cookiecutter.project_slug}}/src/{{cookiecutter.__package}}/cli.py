@@ -1,0 +1,218 @@
+"""The command line: settings in, run folder out."""
+
+import difflib
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+# Lightning uses features that jsonargparse will remove; users can do nothing about it.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, LearningRateMonitor, ProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from . import callbacks, checkpoints
+from .data import DataModule
+from .logger import loggers
+from .model import Model
+
+NAME = __package__.replace("_", "-")
+CONFIGS = Path(__file__).parent / "configs"
+PRESETS = {path.stem: path for path in sorted(CONFIGS.glob("presets/*.yaml"))}
+STAGES = ("fit", "validate", "test", "predict")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run one command: fit, validate, test or predict.
+
+    Args:
+        args: the words after the command's name; those of `sys.argv` unless given.
+
+    Raises:
+        SystemExit: with code 2, after one line on the standard error, for what the user can mend.
+    """
+    quieten()
+    try:
+        CLI(sys.argv[1:] if args is None else args)
+    except (checkpoints.RunError, MisconfigurationException) as error:
+        sys.exit(refuse(str(error)))
+
+
+def quieten() -> None:
+    """Keep back what Lightning says and no user of this project can act on."""
+    noise = re.compile("Tip:|default `ModelSummary`|to estimate number of stepping batches")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda log: not noise.search(log.getMessage()))
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # tensors in memory need none
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a run's folder is new, or was refused
+
+
+class CLI(LightningCLI):
+    """Lightning's command line, with presets and one folder for each run."""
+
+    run: Path | None = None
+
+    def __init__(self, args: list[str]) -> None:
+        each = {"default_config_files": [str(CONFIGS / "default.yaml")], "allow_abbrev": False}
+        try:
+            super().__init__(
+                Model,
+                DataModule,
+                save_config_callback=callbacks.RunConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_defaults={"callbacks": [callbacks.Curves(), callbacks.SavePredictions()]},
+                parser_class=Parser,
+                parser_kwargs={"prog": NAME, "allow_abbrev": False, **{stage: dict(each) for stage in STAGES}},
+                args=args,
+                auto_configure_optimizers=False,
+            )
+        finally:
+            with suppress(OSError, AttributeError):  # not empty, or not yet known
+                self.run.rmdir()
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--run", type=str | None, help="Name of the run's folder in runs/")
+        parser.add_argument("--preset", type=str | None, help=f"Packaged settings: {', '.join(PRESETS) or 'none yet'}")
+        for section, callback in callbacks.CONFIGURED.items():
+            parser.add_lightning_class_args(callback, section)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
+        args = with_presets(args)
+        judging = bool(args) and args[0] in STAGES[1:]
+        self.trained = checkpoints.old_run(option(args, "--run") if judging else None)
+        if judging:
+            # The network that was trained: its run's settings and its best checkpoint. Flags come later and win.
+            settings = ["--config", str(self.trained / "config.yaml")] if self.trained else []
+            args = [args[0], *settings, "--ckpt_path", "best", *args[1:]]
+        self.config = parser.parse_args(args)
+        wanted = self.config[self.config.subcommand].run
+        self.run = (self.trained if judging else None) or checkpoints.new_run(wanted)
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        if config.ckpt_path:
+            config.ckpt_path = str(checkpoints.checkpoint(self.trained, config.ckpt_path))
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # a constructor's view of its arguments
+            raise MisconfigurationException(str(error)) from error
+
+    def _instantiate_trainer(self, config: dict, callbacks: list[pl.Callback]) -> pl.Trainer:
+        if self.subcommand != "fit":
+            config["logger"] = False  # the curves of the training stay as they are
+        elif config["logger"] in (None, True):
+            config["logger"] = loggers(self.run)
+        switched_off = tuple(kind for setting, kind in SWITCHES.items() if config[setting] is False)
+        wanted = [callback for callback in callbacks if not isinstance(callback, switched_off)]
+        return super()._instantiate_trainer({**config, "default_root_dir": str(self.run)}, wanted)
+
+    def after_fit(self) -> None:
+        best = self.trainer.checkpoint_callback
+        stopping = next((c for c in self.trainer.callbacks if isinstance(c, EarlyStopping)), None)
+        reason = (stopping and stopping.stopping_reason_message) or ""
+        self._report(
+            {
+                "Stopped": reason.removesuffix(" Signaling Trainer to stop.")
+                or f"after {self.trainer.current_epoch} epochs, {self.trainer.global_step} steps",
+                "Best": best and best.best_model_score and f"{best.monitor} = {best.best_model_score:.4g}",
+                "Next": f"{NAME} test --run {self.run.name}",
+            }
+        )
+
+    def after_validate(self) -> None:
+        self._keep_metrics()
+
+    def after_test(self) -> None:
+        self._keep_metrics()
+
+    def after_predict(self) -> None:
+        self._report({"Predictions": self.run / "predictions.pt"})
+
+    def _keep_metrics(self) -> None:
+        metrics = {name: value.item() for name, value in self.trainer.callback_metrics.items()}
+        path = self.run / f"{self.subcommand}.json"
+        if self.trainer.is_global_zero:
+            path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        self._report({"Metrics": path})
+
+    def _report(self, lines: dict[str, object]) -> None:
+        curves = self.run / "curves.png"
+        lines |= {"Run folder": self.run.resolve(), "Curves": curves.resolve() if curves.exists() else None}
+        if self.trainer.is_global_zero:
+            for title, text in lines.items():
+                if text:
+                    print(f"{title + ':':12}{text}")
+
+
+# A callback that the Trainer would refuse beside one of its own switches.
+SWITCHES = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint, "logger": LearningRateMonitor}
+
+
+class Parser(LightningArgumentParser):
+    """Says what is wrong in one line, with the nearest name that exists."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        parser = getattr(ex, "subcommand_parser", None) or self
+        names = [name for action in parser._actions for name in action.option_strings]
+        self.exit(refuse(plain(message) + nearest(message, names)))
+
+
+def refuse(message: str) -> int:
+    print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def plain(message: str) -> str:
+    """jsonargparse's message, with its account of all the types that were tried told in a few words."""
+    tried = re.search(r'Parser key "(.+?)":.*Subtypes: (.*?)\s+Errors:.*Given value: (.*)', message, re.DOTALL)
+    if not tried:
+        return message
+    key, types, value = tried.groups()
+    names = re.findall(r"[\w.]+(?=')", types)
+    return f"--{key}: expected {' or '.join(names) or types}, got {value!r}"
+
+
+def nearest(message: str, names: list[str]) -> str:
+    """A hint at the known name that is most like a word of the message, if there is one."""
+    known = {name.lstrip("-"): name for name in names}
+    for word in re.findall(r"\w[\w.]{2,}", message):
+        close = difflib.get_close_matches(word, known, n=1, cutoff=0.8)
+        if close and word not in known:
+            return f". Did you mean {known[close[0]]}?"
+    return ""
+
+
+def with_presets(args: list[str]) -> list[str]:
+    """`--preset NAME` is short for `--config` with the packaged file of that name."""
+    words = iter(args)
+    expanded = []
+    for word in words:
+        flag, _, name = word.partition("=")
+        if flag == "--preset":
+            name = name or next(words, "")
+            if name not in PRESETS:
+                raise checkpoints.RunError(f"there is no preset {name!r}; choose from: {', '.join(PRESETS) or 'none'}")
+            expanded += ["--config", str(PRESETS[name])]
+        else:
+            expanded.append(word)
+    return expanded
+
+
+def option(args: list[str], name: str) -> str | None:
+    """The value of one option, read before the rest can be parsed."""
+    for word, following in zip(args, [*args[1:], None], strict=True):
+        if word == name:
+            return following
+        if word.startswith(f"{name}="):
+            return word.removeprefix(f"{name}=")
+    return None

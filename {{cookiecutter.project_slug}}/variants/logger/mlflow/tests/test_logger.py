@@ -1,0 +1,13 @@
+from mlflow.tracking import MlflowClient
+
+from {{ cookiecutter.__package }}.cli import main
+
+
+def test_metrics_and_settings_reach_mlflow(short):
+    main(["fit", "--run", "one", *short])
+    client = MlflowClient("sqlite:///runs/one/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (run,) = client.search_runs(experiments)
+    assert run.info.run_name == "one"
+    assert {"train/loss", "val/loss"} <= run.data.metrics.keys()
+    assert run.data.params["seed_everything"] == "0"

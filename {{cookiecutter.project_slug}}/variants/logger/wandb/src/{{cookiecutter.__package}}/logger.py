@@ -1,0 +1,30 @@
+"""Where metrics go: metrics.csv in the run folder, and Weights & Biases."""
+
+import os
+from pathlib import Path
+
+import wandb
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+def loggers(run: Path) -> list[Logger]:
+    """The loggers of one run; all that they write lies in its folder.
+
+    W&B is online where somebody is logged in or WANDB_API_KEY is set, and never asks; elsewhere it keeps its
+    files, and `wandb sync` uploads them later. WANDB_MODE decides instead where it is set.
+    """
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    return [
+        CSVLogger(run, name="", version=""),
+        OneRun(project=__package__, name=run.name, save_dir=run, mode=mode),
+    ]
+
+
+class OneRun(WandbLogger):
+    """Ends W&B's run with the training; otherwise the next training of the same process would be added to it."""
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        super().finalize(status)
+        self.experiment.finish(exit_code=0 if status == "success" else 1)

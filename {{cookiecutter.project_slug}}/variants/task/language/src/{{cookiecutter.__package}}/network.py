@@ -1,0 +1,93 @@
+"""Network: bytes in, a score for each possible next byte out."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BYTES = 256
+
+
+@final
+class Network(nn.Module):
+    """A decoder-only transformer: (batch, time) bytes, int64 -> (batch, time, 256) logits.
+
+    Position t sees the bytes up to t and scores the byte at t + 1. Any time is accepted; beyond the
+    length it was trained on, expect worse predictions.
+
+    Args:
+        width: numbers per position.
+        depth: blocks, one after the other.
+        heads: attention heads; width / heads must be even, for the rotary positions.
+        dropout: fraction of each block's output that is dropped in training.
+    """
+
+    def __init__(self, width: int, depth: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if width % (2 * heads):
+            raise ValueError(f"width {width} must be a multiple of 2 x heads = {2 * heads}")
+        self.embedding = nn.Embedding(BYTES, width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
+        self.norm = nn.RMSNorm(width)
+        self.head = nn.Linear(width, BYTES, bias=False)
+        self.apply(initialise)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embedding(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))
+
+
+class Block(nn.Module):
+    """Attention, then a position-wise network, each added to its input: (batch, time, width) -> the same."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width, bias=False), nn.GELU(), nn.Linear(4 * width, width, bias=False)
+        )
+        self.norm_attention = nn.RMSNorm(width)
+        self.norm_mlp = nn.RMSNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm_attention(x)))
+        return x + self.dropout(self.mlp(self.norm_mlp(x)))
+
+
+class Attention(nn.Module):
+    """Causal self-attention over several heads: (batch, time, width) -> the same."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
+        mixed = F.scaled_dot_product_attention(rotate(q), rotate(k), v, is_causal=True)
+        return self.out(mixed.transpose(1, 2).flatten(-2))
+
+
+def rotate(x: Tensor) -> Tensor:
+    """Turn each pair of numbers by an angle that grows with its position: (..., time, size) -> the same.
+
+    The dot product of two turned vectors depends on their distance, not on where they stand
+    (rotary position embedding, Su et al. 2021, https://arxiv.org/abs/2104.09864).
+    """
+    time, half = x.shape[-2], x.shape[-1] // 2
+    rates = 10_000 ** (-torch.arange(half, device=x.device) / half)
+    angles = torch.outer(torch.arange(time, device=x.device), rates)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    first, second = x[..., :half], x[..., half:]
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def initialise(module: nn.Module) -> None:
+    """Small normal weights, as in GPT-2: the first loss is then close to that of a uniform guess, 8 bits."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)

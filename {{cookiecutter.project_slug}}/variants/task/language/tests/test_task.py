@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from {{ cookiecutter.__package }}.cli import main
+from {{ cookiecutter.__package }}.data import DataModule, Windows, library_files, split
+from {{ cookiecutter.__package }}.network import Network
+
+
+def prepared(**changes):
+    fractions = {"val_fraction": 0.01, "test_fraction": 0.01} | changes
+    data = DataModule(context=32, batch_size=8, num_workers=0, seed=0, **fractions)
+    data.setup("fit")
+    return data
+
+
+@pytest.fixture(scope="module")
+def data():
+    return prepared()
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return Network(width=16, depth=2, heads=2, dropout=0.0).eval()
+
+
+def test_batches_have_the_promised_shapes_and_types(data):
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        for part in next(iter(loader)):
+            assert (part.shape, part.dtype) == ((8, 32), torch.int64)
+
+
+def test_held_out_files_are_whole_and_disjoint(data):
+    train, val, test = (set(files) for files in data.files)
+    assert not train & val
+    assert not train & test
+    assert not val & test
+    assert train | val | test == set(library_files())
+
+
+def test_splits_and_batches_depend_on_the_seed_alone(data):
+    files = library_files()
+    assert split(files, 0.1, 0.1, seed=1) == split(files, 0.1, 0.1, seed=1) != split(files, 0.1, 0.1, seed=2)
+    first, second = (next(iter(loader))[0] for loader in (data.train_dataloader(), data.train_dataloader()))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_impossible_split_is_refused(fraction):
+    with pytest.raises(ValueError, match="val_fraction"):
+        prepared(val_fraction=fraction)
+
+
+def test_windows_cover_the_text_once_and_targets_are_the_next_bytes():
+    windows = Windows(torch.arange(10, dtype=torch.uint8), context=3)
+    inputs, targets = (torch.stack(parts) for parts in zip(*(windows[i] for i in range(len(windows))), strict=True))
+    assert inputs.flatten().tolist() == list(range(9))
+    assert targets.flatten().tolist() == list(range(1, 10))
+
+
+def test_network_scores_each_next_byte(network):
+    assert network(torch.zeros(5, 7, dtype=torch.int64)).shape == (5, 7, 256)
+
+
+def test_network_does_not_see_the_future(network):
+    tokens = torch.randint(256, (1, 12))
+    changed = tokens.clone()
+    changed[0, 8:] = (changed[0, 8:] + 1) % 256
+    torch.testing.assert_close(network(tokens)[:, :8], network(changed)[:, :8])
+    assert not torch.allclose(network(tokens)[:, 8:], network(changed)[:, 8:])
+
+
+def test_network_knows_the_order_of_what_it_read(network):
+    one, other = torch.tensor([[1, 2, 3]]), torch.tensor([[2, 1, 3]])
+    assert not torch.allclose(network(one)[:, -1], network(other)[:, -1])
+
+
+def test_heads_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="heads"):
+        Network(width=16, depth=1, heads=3, dropout=0.0)
+
+
+def test_large_preset_trains(short):
+    main(["fit", "--run", "large", "--preset", "large", *short, "--trainer.logger=false"])
+    assert Path("runs/large/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.slow
+def test_reference_run_learns_in_a_minute():
+    main(["fit", "--run", "reference"])
+    main(["test", "--run", "reference"])
+    metrics = json.loads(Path("runs/reference/test.json").read_text())
+    assert metrics["test/bits_per_byte"] < 2.5

@@ -1,0 +1,26 @@
+"""Network: features in, one number out."""
+
+from typing import final
+
+from torch import Tensor, nn
+
+
+@final
+class Network(nn.Module):
+    """A line, or with hidden layers a multilayer perceptron: (batch, features) -> (batch, 1), float32.
+
+    Args:
+        features: numbers per row.
+        hidden: width of each hidden layer; with none, this is linear regression.
+    """
+
+    def __init__(self, features: int, hidden: list[int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential()
+        for width in hidden:
+            self.layers.extend([nn.Linear(features, width), nn.ReLU()])
+            features = width
+        self.layers.append(nn.Linear(features, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)

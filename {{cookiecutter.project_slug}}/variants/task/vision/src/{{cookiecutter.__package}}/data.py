@@ -1,0 +1,97 @@
+"""DataModule: where batches come from. Here: scikit-learn's handwritten digits, which are part of the package."""
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
+
+
+class DataModule(pl.LightningDataModule):
+    """1797 pictures of the digits 0 to 9, each 8 x 8 grey levels.
+
+    A batch is a pair: (batch, 1, 8, 8) float32 in [0, 1] and (batch,) int64. The second half, in the order of
+    the file, is the test set, as in scikit-learn's own digits example. Source: Alpaydin and Kaynak 1998.
+
+    Args:
+        val_fraction: share of the first half that is held out for validation.
+        max_shift: training pictures are moved at random by up to so many pixels each way.
+        batch_size: pictures per step.
+        num_workers: processes that load batches; 0 is fastest for tensors in memory.
+        seed: decides which pictures are held out, and the order of the batches.
+    """
+
+    def __init__(self, val_fraction: float, max_shift: int, batch_size: int, num_workers: int, seed: int) -> None:
+        super().__init__()
+        if not 0 < val_fraction < 1:
+            raise ValueError(f"data.val_fraction is {val_fraction}; choose a number between 0 and 1")
+        self.val_fraction = val_fraction
+        self.max_shift = max_shift
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+
+    def prepare_data(self) -> None:
+        """Runs once per host, before every process calls `setup`: where a download would go."""
+        pictures, _ = read()
+        if len(pictures) != 1797:
+            raise RuntimeError(f"scikit-learn's digits have {len(pictures)} pictures, expected 1797")
+
+    def setup(self, stage: str) -> None:
+        pictures, classes = read()
+        half = len(pictures) // 2
+        self.test = TensorDataset(pictures[half:], classes[half:])
+        training = TensorDataset(pictures[:half], classes[:half])
+        split = [1 - self.val_fraction, self.val_fraction]
+        self.train, self.val = random_split(training, split, torch.Generator().manual_seed(self.seed))
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.test)
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._loader(self.test)
+
+    def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> list[Tensor]:
+        """On the device, where a whole batch is moved at once."""
+        pictures, classes = batch
+        if self.trainer.training:
+            pictures = shift(pictures, self.max_shift)
+        return [pictures, classes]
+
+    def _loader(self, dataset: Dataset, shuffle: bool = False) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Its own stream: another network draws other weights, but still gets the same batches.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+
+def read() -> tuple[Tensor, Tensor]:
+    """All pictures and their classes: (1797, 1, 8, 8) float32 in [0, 1], and (1797,) int64."""
+    from sklearn.datasets import load_digits  # a second to import, which --help need not wait for
+
+    digits = load_digits()
+    pictures = torch.tensor(digits.images / 16, dtype=torch.float32)
+    return pictures.unsqueeze(1), torch.tensor(digits.target, dtype=torch.int64)
+
+
+def shift(pictures: Tensor, most: int) -> Tensor:
+    """Move each picture by its own -most to +most pixels in both directions: (batch, 1, h, w) -> the same."""
+    batch, _, height, width = pictures.shape
+    padded = F.pad(pictures, (most, most, most, most))
+    top, left = torch.randint(2 * most + 1, (2, batch, 1), device=pictures.device)
+    rows = top + torch.arange(height, device=pictures.device)
+    columns = left + torch.arange(width, device=pictures.device)
+    picture = torch.arange(batch, device=pictures.device)[:, None, None]
+    return padded[picture, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
