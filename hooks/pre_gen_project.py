@@ -10,16 +10,39 @@ SLUG = ANSWERS["project_slug"]
 PACKAGE = ANSWERS["__package"]
 # Names that the project itself imports, or that its folders have.
 TAKEN = {
-    "src", "test", "tests", "runs", "examples", "torch", "torchmetrics", "lightning", "pytorch_lightning",
-    "lightning_fabric", "jsonargparse", "rich", "matplotlib", "sklearn", "numpy", "wandb", "tensorboard", "mlflow",
-    "pytest", "ruff", "yaml",
+    "src",
+    "test",
+    "tests",
+    "runs",
+    "examples",
+    "torch",
+    "torchmetrics",
+    "lightning",
+    "pytorch_lightning",
+    "lightning_fabric",
+    "jsonargparse",
+    "rich",
+    "matplotlib",
+    "sklearn",
+    "numpy",
+    "wandb",
+    "tensorboard",
+    "mlflow",
+    "pytest",
+    "ruff",
+    "yaml",
 }
 
 
 def refusal() -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", SLUG) or len(SLUG) > 40:
         return "use up to 40 lower-case letters, digits and single hyphens, a letter first"
-    if PACKAGE in TAKEN or PACKAGE in sys.stdlib_module_names or keyword.iskeyword(PACKAGE) or keyword.issoftkeyword(PACKAGE):
+    if (
+        PACKAGE in TAKEN
+        or PACKAGE in sys.stdlib_module_names
+        or keyword.iskeyword(PACKAGE)
+        or keyword.issoftkeyword(PACKAGE)
+    ):
         return f"Python or this project already uses the name {PACKAGE}"
     return ""
 

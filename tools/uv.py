@@ -29,15 +29,20 @@ def find_uv() -> str:
 
 
 def environment() -> dict[str, str]:
-    """uv does not read pip's settings: pass on where a site keeps its own packages, such as torch for the CPU."""
-    links = os.environ.get("PIP_FIND_LINKS")
-    return {**os.environ, **({"UV_FIND_LINKS": ",".join(links.split())} if links else {})}
+    """uv does not read pip's settings: pass on where a site keeps packages of its own, such as torch for the CPU."""
+    links = os.environ.get("PIP_FIND_LINKS", "").split()
+    return {"UV_FIND_LINKS": ",".join(links), **os.environ} if links else dict(os.environ)
+
+
+def main() -> int:
+    try:
+        return subprocess.run([find_uv(), *sys.argv[1:]], env=environment()).returncode
+    except KeyboardInterrupt:
+        return 130
+    except subprocess.CalledProcessError as error:
+        print(f"Error: {' '.join(map(str, error.cmd))} failed; its own message stands above", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(subprocess.run([find_uv(), *sys.argv[1:]], env={**environment(), **os.environ}).returncode)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"Error: {' '.join(map(str, error.cmd))} failed; its message stands above")
+    sys.exit(main())

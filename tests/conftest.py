@@ -1,0 +1,89 @@
+"""The template's answers, a way to bake them, and one environment in which every baked project runs."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+from filelock import FileLock
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+QUESTIONS = {key: value for key, value in json.loads((ROOT / "cookiecutter.json").read_text()).items() if key[0] != "_"}
+CHOICES = {key: value for key, value in QUESTIONS.items() if isinstance(value, list)}
+SINGLE_ANSWERS = [(option, answer) for option, answers in CHOICES.items() for answer in answers]
+
+
+@pytest.fixture
+def bake(tmp_path: Path) -> Callable[..., Path]:
+    """Bake the template with the default answers, changed as asked."""
+    return lambda **answers: bake_into(tmp_path, **answers)
+
+
+def bake_into(folder: Path, **answers: str) -> Path:
+    return Path(cookiecutter(str(ROOT), no_input=True, output_dir=str(folder), extra_context=answers))
+
+
+def pyproject(project: Path) -> dict:
+    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with what any baked project asks for, as of the day that its pyproject names.
+
+    It is kept in build/ between runs, and made anew when a requirement changes.
+    """
+    requirements, day = set(), ""
+    for option, answer in SINGLE_ANSWERS:
+        settings = pyproject(bake_into(tmp_path_factory.mktemp("bake"), **{option: answer}))
+        requirements |= {*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]}
+        day = settings["tool"]["uv"]["exclude-newer"]
+    wanted = json.dumps([sys.version_info[:2], day, sorted(requirements)])
+    folder = ROOT / "build" / f"env-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "complete").exists():
+            uv = os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
+            subprocess.run([uv, "venv", "--clear", "--python", sys.executable, folder], check=True)
+            command = [uv, "pip", "install", "--python", python, "--exclude-newer", day, *sorted(requirements)]
+            subprocess.run(command, check=True)
+            (folder / "complete").touch()
+    return python
+
+
+def run(command: list[str | Path], project: Path, **variables: str) -> str:
+    """Run a command in a baked project as if that were installed; return what it printed, fail with it."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(project / "src"),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "80",
+        **variables,
+    }
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    if done.returncode:
+        pytest.fail(
+            f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False
+        )
+    return done.stdout

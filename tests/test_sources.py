@@ -1,0 +1,69 @@
+"""The template as it lies here, before anything is baked."""
+
+import ast
+import json
+import re
+
+import pytest
+from conftest import CHOICES, PROJECT, QUESTIONS, ROOT
+
+FILES = sorted(path for path in PROJECT.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+PACKAGE_SOURCES = [path for path in FILES if path.suffix == ".py" and {"src", "examples"} & set(path.parts)]
+CONTROL = re.compile(r"{%|{#")
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", PACKAGE_SOURCES, ids=relative)
+def test_package_source_is_plain_python(path):
+    text = path.read_text(encoding="utf-8")
+    ast.parse(text)
+    assert "cookiecutter" not in text
+
+
+def test_jinja_control_lines_are_under_two_percent():
+    lines = [line for path in FILES for line in path.read_text(encoding="utf-8").splitlines()]
+    control = [line for line in lines if CONTROL.search(line)]
+    print(f"{len(control)} of {len(lines)} lines")
+    assert len(control) < 0.02 * len(lines)
+
+
+def test_variant_folders_are_the_declared_answers():
+    folders = {(path.parent.name, path.name) for path in (PROJECT / "variants").glob("*/*")}
+    options = {path.name for path in (PROJECT / "variants").iterdir()}
+    needed = {(option, answer) for option in options for answer in CHOICES[option] if answer != "none"}
+    assert folders == needed
+    assert options == CHOICES.keys()
+
+
+def test_variants_never_overwrite_a_shared_file():
+    variants = PROJECT / "variants"
+    shared = {path.relative_to(PROJECT) for path in FILES if not path.is_relative_to(variants)}
+    added = {
+        path.relative_to(variants / path.relative_to(variants).parts[0] / path.relative_to(variants).parts[1])
+        for path in FILES
+        if path.is_relative_to(variants)
+    }
+    assert not shared & added
+
+
+def test_paths_are_legal_everywhere_and_short():
+    for path in FILES:
+        assert not re.search(r'[<>:"|?*\\]|[ .]$', relative(path)), path
+        assert len(relative(path)) <= 120, path
+        assert not path.is_symlink(), path
+
+
+def test_at_most_eight_questions_each_with_a_prompt():
+    prompts = json.loads((ROOT / "cookiecutter.json").read_text())["__prompts__"]
+    assert len(QUESTIONS) <= 8
+    assert prompts.keys() == QUESTIONS.keys()
+    for option, answers in CHOICES.items():
+        assert prompts[option].keys() == {"__prompt__", *answers}
+
+
+def test_hook_that_promotes_knows_no_option_by_name():
+    text = (ROOT / "hooks/post_gen_project.py").read_text()
+    assert not [option for option in CHOICES if re.search(rf"\b{option}\b", text)]

@@ -1,0 +1,33 @@
+"""Bake every task with every logger, train the result for real, and run its own tests."""
+
+import json
+
+import pytest
+from conftest import CHOICES, bake_into, run
+
+SHORT = ["--trainer.max_epochs=1", "--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
+SHORT += ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=2"]
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+@pytest.mark.parametrize("logger", CHOICES["logger"])
+def test_baked_project_trains_tests_and_passes_its_own_tests(tmp_path, python, task, logger):
+    project = bake_into(tmp_path, task=task, logger=logger)
+    before = {path for path in project.rglob("*") if "__pycache__" not in path.parts}
+    command = [python, "-m", "lit_project"]
+    private = {"WANDB_MODE": "offline", "PYTHONDONTWRITEBYTECODE": ""}
+    printed = run([*command, "fit", "--run", "first", *SHORT], project, **private)
+    assert "curves.png" in printed
+    printed = run([*command, "test", "--ckpt_path", "best", *SHORT], project, **private)
+    assert "test/loss" in printed
+    assert json.loads((project / "runs/first/test.json").read_text())["test/loss"] > 0
+    outside = {path for path in project.rglob("*") if "__pycache__" not in path.parts} - before
+    assert {path.relative_to(project).parts[0] for path in outside} == {"runs"}
+    assert {path.name for path in (project / "runs").iterdir()} == {"first"}
+    assert " passed" in run([python, "-m", "pytest", "-p", "no:cacheprovider"], project, **private)
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_reference_run_reaches_its_published_figure(tmp_path, python, task):
+    project = bake_into(tmp_path, task=task, logger="csv")
+    assert "1 passed" in run([python, "-m", "pytest", "-m", "slow", "-p", "no:cacheprovider"], project)
