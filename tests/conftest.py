@@ -58,7 +58,17 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "complete").exists():
             uv = os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
             subprocess.run([uv, "venv", "--clear", "--python", sys.executable, folder], check=True)
-            command = [uv, "pip", "install", "--python", python, "--exclude-newer", day, *sorted(requirements)]
+            command = [
+                uv,
+                "pip",
+                "install",
+                "--compile-bytecode",
+                "--python",
+                python,
+                "--exclude-newer",
+                day,
+                *sorted(requirements),
+            ]
             subprocess.run(command, check=True)
             (folder / "complete").touch()
     return python

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import yaml
 from jsonargparse import ArgumentParser
 
-from {{ cookiecutter.__package }}.cli import CONFIGS
+from {{ cookiecutter.__package }}.arguments import CONFIGS
 from {{ cookiecutter.__package }}.data import DataModule
 from {{ cookiecutter.__package }}.model import Model
 

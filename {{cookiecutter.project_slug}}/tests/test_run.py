@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from {{ cookiecutter.__package }}.cli import CLI, NAME, main
+from {{ cookiecutter.__package }}.arguments import NAME
+from {{ cookiecutter.__package }}.cli import CLI, main
 from {{ cookiecutter.__package }}.model import Model
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import warnings
-from collections import defaultdict
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -92,14 +91,16 @@ def draw(run: Path) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Curves by metric and stage: {"loss": {"train": [(step, value), ...], "val": ...}, ...}."""
-    panels: dict = defaultdict(lambda: defaultdict(list))
+    """Curves by metric and stage: {"loss": {"train": [(step, value), ...], "val": ...}, ..., "learning rate": ...}."""
     with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for column, value in row.items():
-                if value and column not in ("epoch", "step"):
-                    stage, _, name = column.rpartition("/")
-                    panels[name if stage else "learning rate"][stage or name].append((int(row["step"]), float(value)))
+        rows = list(csv.DictReader(file))
+    panels: dict = {}
+    # Losses first, learning rates last, training before validation: the same places and colours in every picture.
+    columns = sorted(rows[0].keys() - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
+    for column in columns:
+        stage, _, name = column.rpartition("/")
+        points = [(int(row["step"]), float(row[column])) for row in rows if row[column]]
+        panels.setdefault(name if stage else "learning rate", {})[stage or name] = points
     return panels
 
 

@@ -1,6 +1,5 @@
 """The command line: settings in, run folder out."""
 
-import difflib
 import json
 import logging
 import os
@@ -9,7 +8,6 @@ import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 # Lightning uses features that jsonargparse will remove; users can do nothing about it.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -20,13 +18,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from . import callbacks, checkpoints
+from .arguments import CONFIGS, NAME, PRESETS, Parser, option, refuse, with_presets
 from .data import DataModule
 from .logger import loggers
 from .model import Model
 
-NAME = __package__.replace("_", "-")
-CONFIGS = Path(__file__).parent / "configs"
-PRESETS = {path.stem: path for path in sorted(CONFIGS.glob("presets/*.yaml"))}
+# A callback that the Trainer would refuse beside one of its own switches.
+SWITCHES = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint, "logger": LearningRateMonitor}
 STAGES = ("fit", "validate", "test", "predict")
 
 
@@ -48,11 +46,14 @@ def main(args: list[str] | None = None) -> None:
 
 def quieten() -> None:
     """Keep back what Lightning says and no user of this project can act on."""
-    noise = re.compile("Tip:|default `ModelSummary`|to estimate number of stepping batches")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda log: not noise.search(log.getMessage()))
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(worth_saying)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # tensors in memory need none
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a run's folder is new, or was refused
+
+
+def worth_saying(record: logging.LogRecord) -> bool:
+    return not re.search("Tip:|default `ModelSummary`|to estimate number of stepping batches", record.getMessage())
 
 
 class CLI(LightningCLI):
@@ -152,67 +153,3 @@ class CLI(LightningCLI):
             for title, text in lines.items():
                 if text:
                     print(f"{title + ':':12}{text}")
-
-
-# A callback that the Trainer would refuse beside one of its own switches.
-SWITCHES = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint, "logger": LearningRateMonitor}
-
-
-class Parser(LightningArgumentParser):
-    """Says what is wrong in one line, with the nearest name that exists."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        parser = getattr(ex, "subcommand_parser", None) or self
-        names = [name for action in parser._actions for name in action.option_strings]
-        self.exit(refuse(plain(message) + nearest(message, names)))
-
-
-def refuse(message: str) -> int:
-    print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
-def plain(message: str) -> str:
-    """jsonargparse's message, with its account of all the types that were tried told in a few words."""
-    tried = re.search(r'Parser key "(.+?)":.*Subtypes: (.*?)\s+Errors:.*Given value: (.*)', message, re.DOTALL)
-    if not tried:
-        return message
-    key, types, value = tried.groups()
-    names = re.findall(r"[\w.]+(?=')", types)
-    return f"--{key}: expected {' or '.join(names) or types}, got {value!r}"
-
-
-def nearest(message: str, names: list[str]) -> str:
-    """A hint at the known name that is most like a word of the message, if there is one."""
-    known = {name.lstrip("-"): name for name in names}
-    for word in re.findall(r"\w[\w.]{2,}", message):
-        close = difflib.get_close_matches(word, known, n=1, cutoff=0.8)
-        if close and word not in known:
-            return f". Did you mean {known[close[0]]}?"
-    return ""
-
-
-def with_presets(args: list[str]) -> list[str]:
-    """`--preset NAME` is short for `--config` with the packaged file of that name."""
-    words = iter(args)
-    expanded = []
-    for word in words:
-        flag, _, name = word.partition("=")
-        if flag == "--preset":
-            name = name or next(words, "")
-            if name not in PRESETS:
-                raise checkpoints.RunError(f"there is no preset {name!r}; choose from: {', '.join(PRESETS) or 'none'}")
-            expanded += ["--config", str(PRESETS[name])]
-        else:
-            expanded.append(word)
-    return expanded
-
-
-def option(args: list[str], name: str) -> str | None:
-    """The value of one option, read before the rest can be parsed."""
-    for word, following in zip(args, [*args[1:], None], strict=True):
-        if word == name:
-            return following
-        if word.startswith(f"{name}="):
-            return word.removeprefix(f"{name}=")
-    return None
