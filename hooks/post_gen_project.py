@@ -10,8 +10,6 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 def promote(variant: Path) -> None:
     for source in [path for path in variant.rglob("*") if path.is_file()]:
         target = source.relative_to(variant)
-        if target.exists():
-            raise SystemExit(f"Error: {source} would overwrite {target}; a variant only adds files.")
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
 

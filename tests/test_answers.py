@@ -78,6 +78,16 @@ def test_unusable_name_is_refused_in_one_line_and_leaves_nothing(tmp_path, slug)
     assert not list(tmp_path.iterdir())
 
 
+def test_baking_again_over_a_project_keeps_its_runs(tmp_path):
+    command = [*COOKIECUTTER, "--no-input", "--output-dir", str(tmp_path)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    (tmp_path / "lit-project/runs/first").mkdir(parents=True)
+    assert subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 1
+    subprocess.run([*command, "--overwrite-if-exists"], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert (tmp_path / "lit-project/runs/first").is_dir()
+    assert not (tmp_path / "lit-project/variants").exists()
+
+
 @pytest.mark.parametrize("text", ['say "hi"', "back\\slash", "percent % and # hash", "naïve 한국어", "it's"])
 def test_description_and_author_reach_the_metadata_unchanged(bake, text):
     project = pyproject(bake(description=text, author_name=text))["project"]
