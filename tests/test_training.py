@@ -8,6 +8,8 @@ from conftest import CHOICES, bake_into, run
 SHORT = ["--trainer.max_epochs=1", "--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
 SHORT += ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=2"]
 
+TEST = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
+
 
 @pytest.mark.parametrize("task", CHOICES["task"])
 @pytest.mark.parametrize("logger", CHOICES["logger"])
@@ -24,10 +26,10 @@ def test_baked_project_trains_tests_and_passes_its_own_tests(tmp_path, python, t
     outside = {path for path in project.rglob("*") if "__pycache__" not in path.parts} - before
     assert {path.relative_to(project).parts[0] for path in outside} == {"runs"}
     assert {path.name for path in (project / "runs").iterdir()} == {"first"}
-    assert " passed" in run([python, "-m", "pytest", "-p", "no:cacheprovider"], project, **private)
+    assert " passed" in run([python, *TEST], project, **private)
 
 
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_reference_run_reaches_its_published_figure(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")
-    assert "1 passed" in run([python, "-m", "pytest", "-m", "slow", "-p", "no:cacheprovider"], project)
+    assert "1 passed" in run([python, *TEST, "-m", "slow"], project)
