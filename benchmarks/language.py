@@ -1,6 +1,6 @@
 """The larger language model beside file compressors, in bits per byte of the same held-out files.
 
-From the template's folder; more than half an hour on two CPU cores:
+From the template's folder; about an hour on two CPU cores:
 
     python3 tools/uv.py run cookiecutter . --no-input --output-dir build project_slug=lit-language task=language
     python3 tools/uv.py run --directory build/lit-language python ../../benchmarks/language.py

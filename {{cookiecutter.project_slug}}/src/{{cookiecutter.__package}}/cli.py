@@ -120,13 +120,14 @@ class CLI(LightningCLI):
     def after_fit(self) -> None:
         best = self.trainer.checkpoint_callback
         stopping = next((c for c in self.trainer.callbacks if isinstance(c, EarlyStopping)), None)
+        kept = (self.run / "config.yaml").exists()  # a fast_dev_run leaves nothing
         reason = (stopping and stopping.stopping_reason_message) or ""
         self._report(
             {
                 "Stopped": reason.removesuffix(" Signaling Trainer to stop.")
                 or f"after {self.trainer.current_epoch} epochs, {self.trainer.global_step} steps",
                 "Best": best and best.best_model_score and f"{best.monitor} = {best.best_model_score:.4g}",
-                "Next": f"{NAME} test --run {self.run.name}",
+                "Next": kept and f"{NAME} test --run {self.run.name}",
             }
         )
 
@@ -148,7 +149,8 @@ class CLI(LightningCLI):
 
     def _report(self, lines: dict[str, object]) -> None:
         curves = self.run / "curves.png"
-        lines |= {"Run folder": self.run.resolve(), "Curves": curves.resolve() if curves.exists() else None}
+        lines["Run folder"] = self.run.exists() and self.run.resolve()
+        lines["Curves"] = curves.exists() and curves.resolve()
         if self.trainer.is_global_zero:
             for title, text in lines.items():
                 if text:
