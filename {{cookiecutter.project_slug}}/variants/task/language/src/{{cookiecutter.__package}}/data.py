@@ -1,5 +1,6 @@
 """DataModule: where batches come from. Here: the source code of Python's own standard library."""
 
+import os
 import random
 import sysconfig
 from pathlib import Path
@@ -97,8 +98,11 @@ class Windows(Dataset):
 
 def library_files() -> list[Path]:
     """The standard library's source files, in a fixed order."""
-    root = Path(sysconfig.get_path("stdlib"))
-    return sorted(path for path in root.rglob("*.py") if not LEFT_OUT & set(path.relative_to(root).parts))
+    found = []
+    for folder, folders, names in os.walk(sysconfig.get_path("stdlib")):
+        folders[:] = set(folders) - LEFT_OUT  # in place, so that these are not searched: 20 times the files
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(found)
 
 
 def split(files: list[Path], val_fraction: float, test_fraction: float, seed: int) -> list[list[Path]]:
