@@ -1,9 +1,8 @@
 """The commands of the README and the Makefile, as typed."""
 
 import re
-import subprocess
 
-from conftest import ROOT
+from conftest import ROOT, run
 
 RECIPES = (ROOT / "Makefile").read_text().replace("$(UV)", "python3 tools/uv.py")
 
@@ -23,11 +22,7 @@ def test_ci_runs_the_test_command():
 
 
 def test_demo_trains_to_its_end_and_shows_where():
-    printed = ""
-    for command in recipe("demo"):
-        done = subprocess.run(command.split(), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        printed += done.stdout
-        assert done.returncode == 0, done.stdout + done.stderr
+    printed = "".join(run(command.split(), ROOT) for command in recipe("demo"))
     assert "test/mse" in printed
     (folder,) = set(re.findall(r"^Run folder: +(\S+)", printed, re.MULTILINE))
     assert f"{folder}/curves.png" in printed

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 from conftest import CHOICES, PROJECT, QUESTIONS, ROOT
@@ -41,11 +42,7 @@ def test_variant_folders_are_the_declared_answers():
 def test_variants_never_overwrite_a_shared_file():
     variants = PROJECT / "variants"
     shared = {path.relative_to(PROJECT) for path in FILES if not path.is_relative_to(variants)}
-    added = {
-        path.relative_to(variants / path.relative_to(variants).parts[0] / path.relative_to(variants).parts[1])
-        for path in FILES
-        if path.is_relative_to(variants)
-    }
+    added = {Path(*path.relative_to(variants).parts[2:]) for path in FILES if path.is_relative_to(variants)}
     assert not shared & added
 
 

@@ -17,16 +17,15 @@ def test_baked_project_trains_tests_and_passes_its_own_tests(tmp_path, python, t
     project = bake_into(tmp_path, task=task, logger=logger)
     before = {path for path in project.rglob("*") if "__pycache__" not in path.parts}
     command = [python, "-m", "lit_project"]
-    private = {"WANDB_MODE": "offline", "PYTHONDONTWRITEBYTECODE": ""}
-    printed = run([*command, "fit", "--run", "first", *SHORT], project, **private)
+    printed = run([*command, "fit", "--run", "first", *SHORT], project)
     assert "curves.png" in printed
-    printed = run([*command, "test", "--ckpt_path", "best", *SHORT], project, **private)
+    printed = run([*command, "test", "--ckpt_path", "best", *SHORT], project)
     assert "test/loss" in printed
     assert json.loads((project / "runs/first/test.json").read_text())["test/loss"] > 0
     outside = {path for path in project.rglob("*") if "__pycache__" not in path.parts} - before
     assert {path.relative_to(project).parts[0] for path in outside} == {"runs"}
     assert {path.name for path in (project / "runs").iterdir()} == {"first"}
-    assert " passed" in run([python, *TEST], project, **private)
+    assert " passed" in run([python, *TEST], project)
 
 
 @pytest.mark.parametrize("task", CHOICES["task"])
