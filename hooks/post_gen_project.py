@@ -1,5 +1,11 @@
 """Promote the chosen variants: variants/OPTION/ANSWER/... becomes ..., the other variants go."""
 
+import os
+import sys
+
+# Python looks first into the folder of its script: here that for temporary files, where anybody may put a json.py.
+sys.path = [folder for folder in sys.path if folder != os.path.dirname(__file__)]
+
 import json
 import shutil
 from pathlib import Path

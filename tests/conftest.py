@@ -32,7 +32,9 @@ def bake(tmp_path: Path) -> Callable[..., Path]:
 
 
 def bake_into(folder: Path, **answers: str) -> Path:
-    return Path(cookiecutter(str(ROOT), no_input=True, output_dir=str(folder), extra_context=answers))
+    # Without the settings of whoever runs the tests.
+    settings = {"no_input": True, "default_config": True, "output_dir": str(folder), "extra_context": answers}
+    return Path(cookiecutter(str(ROOT), **settings))
 
 
 def pyproject(project: Path) -> dict:

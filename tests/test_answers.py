@@ -1,15 +1,21 @@
 """What a person or a CI job may answer, and what they get."""
 
 import ast
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
-from conftest import QUESTIONS, ROOT, SINGLE_ANSWERS, pyproject, run
+from conftest import QUESTIONS, ROOT, SINGLE_ANSWERS, bake_into, pyproject, run
+from cookiecutter.exceptions import FailedHookException
 
-COOKIECUTTER = [sys.executable, "-m", "cookiecutter", str(ROOT)]
+import lit_answers
+
+COOKIECUTTER = [sys.executable, "-m", "cookiecutter", str(ROOT), "--default-config"]
 
 
 @pytest.mark.parametrize(("option", "answer"), SINGLE_ANSWERS)
@@ -66,30 +72,130 @@ def test_asks_readable_questions(tmp_path):
     assert (tmp_path / "my-first-model/src/my_first_model").is_dir()
 
 
+@pytest.mark.parametrize("hooks", ["yes", "no"])
 @pytest.mark.parametrize(
-    "slug", ["43project", "_test", "torch", "json", "class", "match", "../out", "a b", "a--b", "A", "tests"]
+    ("answer", "told"),
+    [
+        ("project_slug=My Model", "'My Model' is no name for a folder and a command"),
+        ("project_slug=43things", "a letter first; for example: lit-project"),
+        ("project_slug=torch", "a package that the project needs"),
+        ("project_slug=../outside", "is no name for a folder"),
+        ("project_slug=", "is no name for a folder"),
+        ("__package=my-model", "is no name for a package"),
+        ("project_name= ", "project_name ' ' is empty"),
+        ("description=two\nlines", "the control or invisible character U+000A"),
+        ("author_name=Ada ", "begins or ends with a blank"),
+        (f"author_name={'x' * 200}", "has 200 characters, 100 are allowed; for example: Ada Lovelace"),
+    ],
 )
-def test_unusable_name_is_refused_in_one_line_and_leaves_nothing(tmp_path, slug):
-    command = [*COOKIECUTTER, "--no-input", "--output-dir", str(tmp_path), f"project_slug={slug}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: project_slug")]
-    assert done.returncode != 0
-    assert len(lines) == 1
+def test_typical_mistake_is_refused_in_one_line_with_or_without_hooks(tmp_path, answer, told, hooks):
+    done = cookiecutter_in(tmp_path, "--no-input", "--accept-hooks", hooks, answer)
+    assert done.returncode == 1
+    assert told in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert not done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_baking_again_over_a_project_keeps_its_runs(tmp_path):
+def cookiecutter_in(folder, *arguments):
+    command = [*COOKIECUTTER, "--output-dir", str(folder), *arguments]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def test_unknown_choice_is_refused_by_cookiecutter_and_leaves_nothing(tmp_path):
+    done = cookiecutter_in(tmp_path, "--no-input", "task=speech")
+    assert done.returncode == 1
+    assert "speech provided for choice variable task, but the choices are ['regression'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_older_cookiecutter_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("cookiecutter.__version__", "2.6.0")
+    with pytest.raises(FailedHookException, match=r"^Error: cookiecutter 2\.6\.0 is too old; [^\n]+$"):
+        bake_into(tmp_path)
+
+
+def test_answers_of_a_replay_file_are_checked_too(tmp_path):
+    context = {"cookiecutter": {**json.loads((ROOT / "cookiecutter.json").read_text()), "__package": "lit_project"}}
+    context["cookiecutter"] |= {
+        "project_slug": "lit-project",
+        "description": "two\nlines",
+        "__checked": "",
+        "task": "vision",
+    }
+    replay = tmp_path / "replay.json"
+    replay.write_text(json.dumps(context))
+    done = cookiecutter_in(tmp_path / "out", "--replay-file", str(replay))
+    assert done.returncode == 1
+    assert "Error: description 'two\\nlines' holds the control" in done.stdout
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_hooks_take_no_module_from_the_folder_for_temporary_files(tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    for module in ("json", "shutil", "pathlib"):
+        (temporary / f"{module}.py").write_text("raise SystemExit('planted module was run')\n")
     command = [*COOKIECUTTER, "--no-input", "--output-dir", str(tmp_path)]
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    (tmp_path / "lit-project/runs/first").mkdir(parents=True)
-    assert subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 1
-    subprocess.run([*command, "--overwrite-if-exists"], stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    assert (tmp_path / "lit-project/runs/first").is_dir()
-    assert not (tmp_path / "lit-project/variants").exists()
+    subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, stdin=subprocess.DEVNULL, check=True)
 
 
-@pytest.mark.parametrize("text", ['say "hi"', "back\\slash", "percent % and # hash", "naïve 한국어", "it's"])
-def test_description_and_author_reach_the_metadata_unchanged(bake, text):
-    project = pyproject(bake(description=text, author_name=text))["project"]
-    assert project["description"] == text
-    assert project["authors"] == [{"name": text}]
+def test_slug_of_any_project_name_is_usable(bake):
+    names = {
+        "Torch": "lit-torch",
+        "43 Things": "lit-43-things",
+        "🎉": "lit-project",
+        "한국어": "hangugeo",
+        "Class": "lit-class",
+    }
+    assert {name: bake(project_name=name).name for name in names} == names
+
+
+def test_names_of_packages_in_a_project_s_environment_are_taken(python):
+    listing = """
+import importlib.metadata as metadata, json
+print(json.dumps([*metadata.packages_distributions(), *(d.metadata["Name"] for d in metadata.distributions())]))
+"""
+    names = json.loads(subprocess.run([python, "-c", listing], capture_output=True, check=True).stdout)
+    slugs = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+    free = {slug for slug in slugs if not lit_answers.objection("project_slug", slug)}
+    assert len(slugs) > 100
+    assert not free
+
+
+def test_baking_over_a_project_is_refused_unless_told_and_then_keeps_what_the_user_wrote(bake, tmp_path):
+    project = bake()
+    written = [
+        "runs/first/config.yaml",
+        "src/lit_project/mine.py",
+        "notes/variants/task/vision/notes.md",
+        "examples/mine.py",
+    ]
+    for name in written:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(name)
+    assert cookiecutter_in(tmp_path, "--no-input").returncode == 1
+    assert cookiecutter_in(tmp_path, "--no-input", "--overwrite-if-exists").returncode == 0
+    assert [(project / name).read_text() for name in written] == written
+    assert not (project / "variants").exists()
+
+
+def test_baking_over_a_folder_of_the_same_name_as_the_template_s_own_is_refused(bake, tmp_path):
+    project = bake()
+    (project / "README.md").write_text("mine")
+    (project / "variants").mkdir()
+    (project / "variants/mine.md").write_text("mine")
+    done = cookiecutter_in(tmp_path, "--no-input", "--overwrite-if-exists")
+    assert done.returncode == 1
+    assert "this project has a folder variants/" in done.stdout + done.stderr
+    assert (project / "variants/mine.md").read_text() == (project / "README.md").read_text() == "mine"
+
+
+def test_failed_bake_leaves_nothing(tmp_path):
+    template = tmp_path / "template"
+    shutil.copytree(ROOT, template, ignore=shutil.ignore_patterns("build", ".*", "tests"))
+    (template / "hooks/post_gen_project.py").write_text("raise SystemExit(1)\n")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", "--output-dir", str(out)]
+    assert subprocess.run(command, capture_output=True).returncode == 1
+    assert not list(out.iterdir())

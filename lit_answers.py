@@ -1,0 +1,144 @@
+"""What cookiecutter calls while it asks: answers are checked, and are data, never templates.
+
+A local extension (https://cookiecutter.readthedocs.io/en/stable/advanced/local_extensions.html), because hooks run only
+after the folder has been named and where `--accept-hooks` allows them.
+"""
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+import cookiecutter
+from cookiecutter.exceptions import FailedHookException
+from jinja2 import Environment
+from jinja2.ext import Extension
+from slugify import slugify
+
+ROOT = Path(__file__).parent
+FOLDER = "{{cookiecutter.project_slug}}"
+OLDEST = (2, 7)
+LONGEST = {"project_name": 100, "project_slug": 40, "description": 300, "author_name": 100}
+EXAMPLES = {
+    "project_name": "Lit Project",
+    "project_slug": "lit-project",
+    "description": "A model that trains with PyTorch Lightning",
+    "author_name": "Ada Lovelace",
+    "__package": "lit_project",
+}
+# Modules and words that not every Python has, folders of the project, files that Windows reserves, and what the
+# project's environment may hold: a project of that name would hide the package or be taken for it.
+# tests/test_answers.py compares this with a real environment.
+NAMES = """
+annotationlib case compression distutils match tomllib type
+build dist docs examples runs scripts src test tests variants
+aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
+absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio attr attrs
+blinker cachetools certifi cffi cfgv charset_normalizer click cloudpickle codespell codespell_lib colorama
+contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks databricks_sdk dateutil
+deepspeed detect_secrets distlib distro docker docstring_parser dotenv fastapi filelock flask flask_cors
+fonttools frozenlist fsspec functorch git gitdb gitpython google google_auth googleapis_common_protos
+graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 httpcore httpx huey hydra identify idna
+importlib_metadata iniconfig isympy itsdangerous jinja2 joblib jsonargparse kiwisolver lightning
+lightning_fabric lightning_utilities litserve mako markdown markdown_it markdown_it_py markupsafe matplotlib
+mdurl mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict mypy mypyc narwhals networkx nodeenv
+numpy nvidia omegaconf onnx onnxruntime onnxscript opentelemetry opentelemetry_api
+opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
+opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http opentelemetry_proto
+opentelemetry_sdk opentelemetry_semantic_conventions packaging pandas pil pillow platformdirs pluggy
+pre_commit prettytable propcache protobuf py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core
+pygments pylab pyparsing pyright pytest python_dateutil python_discovery python_dotenv pytorch_lightning
+pyyaml requests rich ruff safetensors scikit_learn scipy setuptools sklearn skops smmap sniffio sqlalchemy
+sqlparse starlette sympy tensorboard tensorboard_data_server threadpoolctl torch torch_xla torchaudio
+torchdata torchgen torchmetrics torchvision tqdm triton typeshed_client typing_extensions typing_inspection
+tzdata urllib3 uv uvicorn virtualenv wandb wcwidth werkzeug xxhash yaml yarl zipp zizmor
+"""
+TAKEN = {*NAMES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}
+
+
+class Answers(Extension):
+    """Filters for cookiecutter.json and the files, and no Jinja in what a person or a CI job answers."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        if tuple(int(part) for part in cookiecutter.__version__.split(".")[:2]) < OLDEST:
+            raise refusal(f"cookiecutter {cookiecutter.__version__} is too old; pip install --upgrade cookiecutter")
+        environment.filters.update(checked=checked, markdown=markdown, quoted=quoted, slug=slug)
+        self.own = {path.read_text(encoding="utf-8") for path in ROOT.glob("hooks/*.py")}
+        for setting in json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).values():
+            self.own |= {setting} if isinstance(setting, str) else set()
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Take as literal text what cookiecutter is about to render and this template did not write: an answer."""
+        writing_files = self.environment.loader is not None
+        if writing_files or source in self.own or "{" not in source:
+            return source
+        literal = ascii(source)
+        if source == FOLDER:  # the project's folder is named without a loader, but after all answers are there
+            return '{{ cookiecutter.project_slug if "_template" in cookiecutter else ' + literal + " }}"
+        return "{{ " + literal + " }}"
+
+
+def checked(answers: dict[str, str]) -> str:
+    """Nothing, if all answers can be used.
+
+    Raises:
+        FailedHookException: with one line, which cookiecutter prints, and no trace.
+    """
+    for question in EXAMPLES:
+        text = answers.get(question)
+        if reason := objection(question, text):
+            shown = repr(text if len(str(text)) <= 40 else f"{text[:40]}...")
+            raise refusal(f"{question} {shown} {reason}; for example: {EXAMPLES[question]}")
+    return ""
+
+
+def refusal(message: str) -> FailedHookException:
+    return FailedHookException(f"Error: {message}")
+
+
+def objection(question: str, text: object) -> str:
+    """Why this cannot answer the question, or nothing."""
+    if not isinstance(text, str):
+        return "is no text"
+    if question == "project_slug" and not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text):
+        return "is no name for a folder and a command: use lower-case letters, digits, single hyphens, a letter first"
+    if question == "__package" and not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        return "is no name for a package: use lower-case letters, digits and underscores, a letter first"
+    if question in ("project_slug", "__package") and text.replace("-", "_") in TAKEN:
+        return "is a name that Python, a package that the project needs, or one of its folders has already"
+    if not text.strip():
+        return "is empty"
+    if text != text.strip():
+        return "begins or ends with a blank"
+    if len(text) > LONGEST.get(question, 40):
+        return f"has {len(text)} characters, {LONGEST.get(question, 40)} are allowed"
+    if hidden := next(filter(is_hidden, text), None):
+        return f"holds the control or invisible character U+{ord(hidden):04X}"
+    return ""
+
+
+def is_hidden(character: str) -> bool:
+    """Control, formatting (bidirectional, zero-width), surrogate, line and paragraph separator, or no character."""
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cf", "Cs", "Zl", "Zp") or ord(character) & 0xFFFE == 0xFFFE
+
+
+def slug(name: str) -> str:
+    """A usable folder and command name for any project name: "43 Things" -> "lit-43-things"."""
+    words = slugify(name, max_length=30, word_boundary=True)
+    usable = words and words[0].isalpha() and words.replace("-", "_") not in TAKEN
+    return words if usable else f"lit-{words or 'project'}"
+
+
+def quoted(text: str) -> str:
+    """A string literal that TOML, YAML and JSON read back unchanged."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def markdown(text: str) -> str:
+    """The text as Markdown shows it unchanged: marks that mean something are escaped."""
+    text = re.sub(r"[\\`*\[\]<>#&|~$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", text)
