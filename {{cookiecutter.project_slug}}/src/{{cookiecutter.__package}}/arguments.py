@@ -31,6 +31,8 @@ def refuse(message: str) -> int:
 
 def plain(message: str) -> str:
     """jsonargparse's message, with its account of all the types that were tried told in a few words."""
+    if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
+        return f"{denied[1]} is not among what a configuration may name: see ALLOWED in {__package__}/__init__.py"
     tried = re.search(r'Parser key "(.+?)":.*Subtypes: (.*?)\s+Errors:.*Given value: (.*)', message, re.DOTALL)
     if not tried:
         return message

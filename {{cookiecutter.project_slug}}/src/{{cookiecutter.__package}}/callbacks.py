@@ -17,6 +17,8 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 
+from .secrets import without_secrets
+
 
 class ProgressBar(RichProgressBar):
     """Lightning's, without the number of the version: a run has a name, and lines have 80 columns."""
@@ -42,7 +44,7 @@ class RunConfig(SaveConfigCallback):
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        config = self.config.clone()
+        config = without_secrets(self.config)
         for chosen_anew in ("run", "preset", "config", "ckpt_path"):
             config.pop(chosen_anew, None)
         text = self.parser.dump(config, skip_none=False, skip_validation=True)

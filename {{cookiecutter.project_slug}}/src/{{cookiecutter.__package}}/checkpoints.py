@@ -1,9 +1,16 @@
 """How a run is saved and found again: one folder a run, runs/NAME."""
 
+import io
 import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from .secrets import without_secrets
 
 RUNS = Path("runs")
 # The processes that Lightning starts beside the first one learn the run's name from here.
@@ -31,26 +38,75 @@ def new_run(name: str | None) -> Path:
     return run
 
 
-def old_run(name: str | None) -> Path | None:
-    """The folder of the named training, or of the one that was started last; None if there is none at all."""
+def old_run(name: str | None, path: str | None) -> Path | None:
+    """The folder of the named training, or that in which a checkpoint lies, or that of the newest training, if any."""
     known = sorted(RUNS.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
     if name and not (named_run(name) / "config.yaml").is_file():
         newest = ", ".join(path.parent.name for path in known[:-4:-1]) or "none"
         raise RunError(f"there is no run {name!r} in {RUNS.resolve()}; the newest there: {newest}")
     if name:
         return named_run(name)
+    folder = Path(path or "").parent
+    if folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file():
+        return folder.parent
     return known[-1].parent if known else None
 
 
 def checkpoint(run: Path | None, path: str) -> Path:
     """The file behind --ckpt_path: `best` and `last` are the run's own, anything else is a path."""
+    if "://" in path:
+        raise RunError(f"--ckpt_path {path} is an address; download the file and give its path")
     own = path in ("best", "last")
     if own and run is None:
         raise RunError(f"there is no training in {RUNS.resolve()} yet; start one with fit")
     file = run / "checkpoints" / f"{path}.ckpt" if own else Path(path)
     if not file.exists():
         raise RunError(f"there is no checkpoint {file}; give --ckpt_path best, last or a path")
+    if file.is_file():
+        read(file)
     return file
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What a checkpoint holds, read without running any code from it; tensors stay on disk until they are used."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever the unpickler meets in a file that is torn or made by somebody else
+        code = "it holds more than tensors and plain values, and loading that could run code"
+        reason = code if "Weights only load failed" in str(error) else "the file is damaged or no checkpoint"
+        raise RunError(f"{file} cannot be loaded: {reason}") from error
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Writes nothing that could only be read back by running code, and reads nothing else."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
+        for section in [key for key in checkpoint if key.endswith("hyper_parameters")]:
+            checkpoint[section] = without_secrets(checkpoint[section])
+        for section in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # tensors, too many to try
+            value = checkpoint[section]
+            for name, part in value.items() if isinstance(value, dict) else [("", value)]:
+                if not is_plain(part):
+                    raise RunError(
+                        f"{section} {name} is a {type(part).__name__}, which no checkpoint can be loaded with safely;"
+                        " use numbers, text, lists, dicts or tensors"
+                    )
+        super().save_checkpoint(checkpoint, path, storage_options)
+
+    def load_checkpoint(self, path: Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value survives a checkpoint."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception:  # each kind of object has its own way not to be saved or loaded
+        return False
+    return True
 
 
 def job_name() -> str | None:

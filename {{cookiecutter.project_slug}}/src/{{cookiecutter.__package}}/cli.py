@@ -18,7 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from . import callbacks, checkpoints
-from .arguments import CONFIGS, NAME, PRESETS, Parser, option, refuse, with_presets
+from .arguments import CONFIGS, NAME, PRESETS, Parser, option, plain, refuse, with_presets
 from .data import DataModule
 from .logger import loggers
 from .model import Model
@@ -56,6 +56,10 @@ def worth_saying(record: logging.LogRecord) -> bool:
     return not re.search("Tip:|default `ModelSummary`|to estimate number of stepping batches", record.getMessage())
 
 
+def as_list(value: object) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 class CLI(LightningCLI):
     """Lightning's command line, with presets and one folder for each run."""
 
@@ -88,14 +92,26 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         args = with_presets(args)
         judging = bool(args) and args[0] in STAGES[1:]
-        self.trained = checkpoints.old_run(option(args, "--run") if judging else None)
+        given = (option(args, "--run"), option(args, "--ckpt_path")) if judging else (None, None)
+        self.trained = checkpoints.old_run(*given)
         if judging:
             # The network that was trained: its run's settings and its best checkpoint. Flags come later and win.
             settings = ["--config", str(self.trained / "config.yaml")] if self.trained else []
             args = [args[0], *settings, "--ckpt_path", "best", *args[1:]]
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except ImportError as error:  # denied: see ALLOWED in __init__.py
+            raise checkpoints.RunError(plain(str(error))) from error
         wanted = self.config[self.config.subcommand].run
         self.run = (self.trained if judging else None) or checkpoints.new_run(wanted)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Without --weights_only: checkpoints.SafeCheckpointIO never loads more."""
+        return {stage: skipped | {"weights_only"} for stage, skipped in LightningCLI.subcommands().items()}
+
+    def _parse_ckpt_path(self) -> None:
+        """Not Lightning's way, in which hyperparameters of a checkpoint override flags."""
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
@@ -115,6 +131,7 @@ class CLI(LightningCLI):
             config["logger"] = loggers(self.run)
         switched_off = tuple(kind for setting, kind in SWITCHES.items() if config[setting] is False)
         wanted = [callback for callback in callbacks if not isinstance(callback, switched_off)]
+        config["plugins"] = [*as_list(config["plugins"]), checkpoints.SafeCheckpointIO()]
         return super()._instantiate_trainer({**config, "default_root_dir": str(self.run)}, wanted)
 
     def after_fit(self) -> None:

@@ -1,6 +1,8 @@
 """Model, the LightningModule: how the network learns."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
@@ -39,6 +41,11 @@ class Model(pl.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{stage}_metrics": objective.metrics().clone(prefix=f"{stage}/") for stage in ("train", "val", "test")}
         )
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> "Model":
+        """Lightning's, which would run code from a checkpoint that it is given by its http address."""
+        return super().load_from_checkpoint(checkpoint_path, **{**kwargs, "weights_only": True})
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)

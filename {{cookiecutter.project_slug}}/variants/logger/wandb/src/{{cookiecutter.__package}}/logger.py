@@ -1,11 +1,15 @@
 """Where metrics go: metrics.csv in the run folder, and Weights & Biases."""
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
+
+from .secrets import masked
 
 
 def loggers(run: Path) -> list[Logger]:
@@ -23,6 +27,15 @@ def loggers(run: Path) -> list[Logger]:
 
 class OneRun(WandbLogger):
     """Ends W&B's run with the training; otherwise the next training of the same process would be added to it."""
+
+    @property
+    def experiment(self) -> Any:
+        """W&B's run. It records the command line when it starts, and is shown no secrets."""
+        words, sys.argv = sys.argv, masked(sys.argv)
+        try:
+            return super().experiment
+        finally:
+            sys.argv = words
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
