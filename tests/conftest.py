@@ -58,12 +58,17 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.parent.mkdir(exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / "complete").exists():
-            uv = os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
+            uv = find_uv()
             subprocess.run([uv, "venv", "--clear", "--python", sys.executable, folder], check=True)
             install = [uv, "pip", "install", "--python", python, "--exclude-newer", day]
             subprocess.run([*install, *sorted(requirements)], check=True)
             (folder / "complete").touch()
     return python
+
+
+def find_uv() -> str:
+    """The uv that runs these tests, which may be a private one outside the PATH."""
+    return os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
 
 
 def run(command: list[str | Path], project: Path) -> str:

@@ -7,9 +7,10 @@ import shutil
 import string
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import CHOICES, ROOT, bake_into, pyproject, run
+from conftest import CHOICES, ROOT, bake_into, find_uv, pyproject, run
 from packaging.requirements import Requirement
 from packaging.version import Version
 from test_training import SHORT, TEST
@@ -73,7 +74,7 @@ def test_bounds_exclude_every_forbidden_release(bake, logger):
 @pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
 @pytest.mark.parametrize("logger", CHOICES["logger"])
 def test_no_forbidden_release_is_resolved(bake, logger, resolution):
-    uv = os.environ.get("UV") or shutil.which("uv")
+    uv = find_uv()
     command = [
         uv,
         "pip",
@@ -129,7 +130,7 @@ PLANTED = {
 
 def test_pre_commit_finds_every_planted_key(bake, python, monkeypatch):
     project = bake()
-    monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(python.parent), str(Path(find_uv()).parent), os.environ["PATH"]]))
     monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", str(python.parents[1]))
     monkeypatch.setenv("UV_NO_SYNC", "1")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
