@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -41,6 +42,15 @@ def test_metrics_of_one_stage_leave_the_others_alone(parts):
     model.metrics["val_metrics"].update(model(inputs).detach(), targets)
     assert all(metric.update_called for metric in model.metrics["val_metrics"].values())
     assert not any(metric.update_called for metric in model.metrics["train_metrics"].values())
+
+
+def test_copy_has_weights_of_its_own_and_shares_what_makes_optimizers(parts):
+    model, _ = parts
+    copied = copy.deepcopy(model)
+    assert copied.optimizer is model.optimizer
+    for one, other in zip(model.parameters(), copied.parameters(), strict=True):
+        assert torch.equal(one, other)
+        assert one.data_ptr() != other.data_ptr()
 
 
 def test_model_built_by_hand_saves_nothing_but_plain_values(parts):

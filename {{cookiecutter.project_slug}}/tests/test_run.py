@@ -75,14 +75,6 @@ def test_early_stopping_stops_and_says_why(short, capsys):
     assert "did not improve" in capsys.readouterr().out
 
 
-def test_training_goes_on_from_the_last_checkpoint_in_a_new_folder(short):
-    short.append("--trainer.logger=false")
-    main(["fit", "--run", "one", *short])
-    cli = CLI(["fit", "--run", "two", "--ckpt_path", "last", *short, "--trainer.max_epochs=3"])
-    assert cli.trainer.current_epoch == 3
-    assert cli.trainer.global_step == 3 * min(3, cli.trainer.num_training_batches)
-
-
 def test_module_is_the_same_command():
     package = Model.__module__.removesuffix(".model")
     listing = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True, check=True)
@@ -111,11 +103,3 @@ def test_mistake_gets_one_line_and_leaves_nothing(arguments, told, workplace, ca
     assert len(lines) == 1
     assert told in lines[0]
     assert not list(workplace.glob("runs/*"))
-
-
-def test_finished_run_is_never_overwritten(short):
-    main(["fit", "--run", "kept", *short, "--trainer.logger=false"])
-    before = weights("kept")
-    with pytest.raises(SystemExit):
-        main(["fit", "--run", "kept", *short, "--seed_everything=7"])
-    assert same(before, weights("kept"))

@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from {{ cookiecutter.__package }}.arguments import PRESETS
-from {{ cookiecutter.__package }}.checkpoints import RunError, SafeCheckpointIO
+from {{ cookiecutter.__package }}.checkpoints import CheckpointIO, RunError
 from {{ cookiecutter.__package }}.cli import main
 from {{ cookiecutter.__package }}.secrets import masked, without_secrets
 
@@ -48,7 +48,7 @@ def test_checkpoint_that_could_run_code_is_refused_in_one_line(capfd):
 
 def test_setting_that_would_make_a_checkpoint_unloadable_is_refused_when_it_is_saved():
     with pytest.raises(RunError, match=r"hyper_parameters where is a (Posix|Windows)Path"):
-        SafeCheckpointIO().save_checkpoint({"state_dict": {}, "hyper_parameters": {"where": Path("here")}}, "own.ckpt")
+        CheckpointIO().save_checkpoint({"state_dict": {}, "hyper_parameters": {"where": Path("here")}}, "own.ckpt")
     assert not Path("own.ckpt").exists()
 
 
@@ -60,5 +60,7 @@ def test_secrets_are_told_by_their_names():
 
 
 def test_secrets_do_not_reach_a_checkpoint():
-    SafeCheckpointIO().save_checkpoint({"hyper_parameters": {"api_key": "k", "width": 4}}, "own.ckpt")
+    files = CheckpointIO()
+    files.save_checkpoint({"hyper_parameters": {"api_key": "k", "width": 4}}, "own.ckpt")
+    files.teardown()  # waits until it is written
     assert torch.load("own.ckpt", weights_only=True) == {"hyper_parameters": {"width": 4}}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import (
-    BasePredictionWriter,
     EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
@@ -15,8 +14,9 @@ from pytorch_lightning.callbacks import (
     RichProgressBar,
 )
 from pytorch_lightning.cli import SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger
 
+from .metrics_file import MetricsFile
+from .resume import LastCheckpoint
 from .secrets import without_secrets
 
 
@@ -30,7 +30,7 @@ class ProgressBar(RichProgressBar):
 # A section of the configuration each, so that every argument is a flag too: --early_stopping.patience 3
 CONFIGURED = {
     "best_checkpoint": ModelCheckpoint,
-    "last_checkpoint": ModelCheckpoint,
+    "last_checkpoint": LastCheckpoint,
     "early_stopping": EarlyStopping,
     "lr_monitor": LearningRateMonitor,
     "progress_bar": ProgressBar,
@@ -41,18 +41,24 @@ CONFIGURED = {
 class RunConfig(SaveConfigCallback):
     """Keeps the whole configuration of a training in its run folder, and shows it to the loggers."""
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Not yet: settings with which a run cannot go on would replace those with which it can."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
+
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
         config = without_secrets(self.config)
         for chosen_anew in ("run", "preset", "config", "ckpt_path"):
             config.pop(chosen_anew, None)
         text = self.parser.dump(config, skip_none=False, skip_validation=True)
         run = Path(trainer.default_root_dir)
         run.mkdir(parents=True, exist_ok=True)
+        goes_on = (run / "config.yaml").exists()
         (run / "config.yaml").write_text(text, encoding="utf-8")
         for logger in trainer.loggers:
-            if not isinstance(logger, CSVLogger):
+            if not isinstance(logger, MetricsFile) and not goes_on:  # MLflow takes each setting once
                 logger.log_hyperparams(config.as_dict())
 
 
@@ -69,10 +75,11 @@ class Curves(pl.Callback):
         if not trainer.is_global_zero:
             return
         for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger):
+            if isinstance(logger, MetricsFile):
                 try:
                     logger.save()
-                    draw(Path(logger.log_dir))
+                    if logger.experiment.written:
+                        draw(Path(logger.log_dir))
                 except Exception as error:  # a picture is not worth a run
                     warnings.warn(f"curves.png was not drawn: {error}", stacklevel=2)
 
@@ -106,15 +113,13 @@ def read_metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
     return panels
 
 
-class SavePredictions(BasePredictionWriter):
+class SavePredictions(pl.Callback):
     """Keeps what `predict` answers: predictions.pt in the run folder, one tensor in the order of the data.
 
     Under several processes each writes its own part, predictions-RANK.pt, in the order it was given.
     """
 
-    def __init__(self) -> None:
-        super().__init__(write_interval="epoch")
-
-    def write_on_epoch_end(self, trainer, pl_module, predictions, batch_indices) -> None:  # noqa: ANN001
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         part = "" if trainer.world_size == 1 else f"-{trainer.global_rank}"
-        torch.save(torch.cat(predictions).cpu(), Path(trainer.default_root_dir, f"predictions{part}.pt"))
+        predictions = torch.cat(trainer.predict_loop.predictions).cpu()
+        torch.save(predictions, Path(trainer.default_root_dir, f"predictions{part}.pt"))

@@ -3,12 +3,15 @@
 import io
 import os
 import re
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.plugins.io import AsyncCheckpointIO
+from torch import Tensor
 
 from .secrets import without_secrets
 
@@ -21,21 +24,47 @@ class RunError(Exception):
     """A run or checkpoint that cannot be had; the message is for the user."""
 
 
-def new_run(name: str | None) -> Path:
-    """The folder for a new training.
+class Finished(Exception):
+    """There is nothing left to train; the message is for the user."""
+
+
+def unfinished_run(name: str | None, fresh: bool) -> Path | None:
+    """The folder of a training that goes on: one with this name exists, and no fresh one is wanted."""
+    name = shared_name() or name or job_name()
+    run = named_run(name) if name and not fresh else None
+    return run if run and (run / "config.yaml").is_file() else None
+
+
+def new_run(name: str | None, fresh: bool) -> Path:
+    """The folder for a new training, beside those that exist.
 
     The name is the given one, or that of the SLURM or torchrun job, so that all its processes agree,
     or else the time.
     """
-    if int(os.environ.get("LOCAL_RANK", 0)) > 0 and VARIABLE in os.environ:
-        return RUNS / os.environ[VARIABLE]
+    if shared := shared_name():
+        return RUNS / shared
     name = name or job_name()
     run = named_run(name) if name else timed_run()
-    first = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
-    if first and (run / "config.yaml").exists():
-        raise RunError(f"run {run.name!r} exists already; choose another name")
+    number = 2
+    while fresh and (run / "config.yaml").exists():
+        run = RUNS / f"{name}-{number}"
+        number += 1
     os.environ[VARIABLE] = run.name
     return run
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """Where an unfinished training goes on; None if it begins, or was stopped before anything was saved.
+
+    Raises:
+        Finished: if the training has come to its end.
+    """
+    file = run / "checkpoints" / "last.ckpt"
+    if not file.exists():
+        return None
+    if read(file).get("resume", {}).get("finished"):
+        raise Finished(f"run {run.name} is finished; --fresh starts over beside it, another --run a new one")
+    return file
 
 
 def old_run(name: str | None, path: str | None) -> Path | None:
@@ -77,24 +106,66 @@ def read(file: Path) -> dict[str, Any]:
         raise RunError(f"{file} cannot be loaded: {reason}") from error
 
 
-class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes nothing that could only be read back by running code, and reads nothing else."""
+def refuse_other_model(file: Path, weights: dict[str, Tensor]) -> None:
+    """Raise RunError with the first difference if a checkpoint's weights do not fit these: {name: tensor}."""
+    saved = read(file)["state_dict"]
+    for name in [*weights, *saved]:
+        shapes = [tuple(where[name].shape) if name in where else "missing" for where in (saved, weights)]
+        if shapes[0] != shapes[1]:
+            raise RunError(f"{file} is of another model: {name} is {shapes[0]} in it and {shapes[1]} here")
+
+
+class CheckpointIO(AsyncCheckpointIO):
+    """Saves in the background, and only what can be read back without running code; reads nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(WholeFiles())
+        self.tried = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
         for section in [key for key in checkpoint if key.endswith("hyper_parameters")]:
             checkpoint[section] = without_secrets(checkpoint[section])
-        for section in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # tensors, too many to try
-            value = checkpoint[section]
-            for name, part in value.items() if isinstance(value, dict) else [("", value)]:
-                if not is_plain(part):
-                    raise RunError(
-                        f"{section} {name} is a {type(part).__name__}, which no checkpoint can be loaded with safely;"
-                        " use numbers, text, lists, dicts or tensors"
-                    )
+        if not self.tried:
+            refuse_code(checkpoint)
+            self.tried = True
         super().save_checkpoint(checkpoint, path, storage_options)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """A checkpoint is there whole or not at all; the one before it stays until then."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")  # always the same name: what a kill leaves is used again
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+            part.unlink(missing_ok=True)
+            free = shutil.disk_usage(path.parent).free / 2**20
+            raise RunError(
+                f"{path} cannot be written, with {free:.0f} MiB left on its disk; the one before it is kept, if there"
+                f" is one, and the same command goes on from it ({' '.join(str(error).split())[:80]})"
+            ) from error
 
     def load_checkpoint(self, path: Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
+
+
+def refuse_code(checkpoint: dict[str, Any]) -> None:
+    """Raise RunError for what could be saved, and then not be loaded safely."""
+    for section in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # tensors, too many to try
+        value = checkpoint[section]
+        for name, part in value.items() if isinstance(value, dict) else [("", value)]:
+            if not is_plain(part):
+                raise RunError(
+                    f"{section} {name} is a {type(part).__name__}, which no checkpoint can be loaded with safely;"
+                    " use numbers, text, lists, dicts or tensors"
+                )
 
 
 def is_plain(value: object) -> bool:
@@ -107,6 +178,11 @@ def is_plain(value: object) -> bool:
     except Exception:  # each kind of object has its own way not to be saved or loaded
         return False
     return True
+
+
+def shared_name() -> str | None:
+    """The run's name in a process that Lightning starts beside the first one."""
+    return os.environ.get(VARIABLE) if int(os.environ.get("LOCAL_RANK", 0)) > 0 else None
 
 
 def job_name() -> str | None:

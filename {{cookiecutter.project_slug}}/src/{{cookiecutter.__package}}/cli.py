@@ -1,9 +1,11 @@
 """The command line: settings in, run folder out."""
 
+import errno
 import json
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -22,10 +24,16 @@ from .arguments import CONFIGS, NAME, PRESETS, Parser, option, plain, refuse, wi
 from .data import DataModule
 from .logger import loggers
 from .model import Model
+from .resume import LastCheckpoint, Stopped
 
 # A callback that the Trainer would refuse beside one of its own switches.
-SWITCHES = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint, "logger": LearningRateMonitor}
-STAGES = ("fit", "validate", "test", "predict")
+SWITCHES = {
+    "enable_progress_bar": ProgressBar,
+    "enable_checkpointing": Checkpoint | LastCheckpoint,
+    "logger": LearningRateMonitor,
+}
+JUDGING = ("validate", "test", "predict")
+STAGES = ("fit", *JUDGING)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -35,13 +43,28 @@ def main(args: list[str] | None = None) -> None:
         args: the words after the command's name; those of `sys.argv` unless given.
 
     Raises:
-        SystemExit: with code 2, after one line on the standard error, for what the user can mend.
+        SystemExit: with code 2, after one line on the standard error, for what the user can mend; with 130 or 143
+            when the command was stopped by SIGINT or SIGTERM.
     """
     quieten()
     try:
         CLI(sys.argv[1:] if args is None else args)
     except (checkpoints.RunError, MisconfigurationException) as error:
         sys.exit(refuse(str(error)))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(refuse(f"no space is left on the disk: {error.filename}; free some, and the same command goes on"))
+    except checkpoints.Finished as nothing_to_do:
+        print(nothing_to_do)
+    except Stopped as stopped:
+        print(f"{stopped}\nGo on with: {NAME} fit --run {stopped.run}")
+        sys.exit(128 + stopped.signum)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # Lightning makes 1 of an interruption before the training, or in validate, test and predict.
+        if isinstance(ended, SystemExit) and not isinstance(ended.__context__, KeyboardInterrupt):
+            raise
+        sys.exit(128 + signal.SIGINT)
 
 
 def quieten() -> None:
@@ -85,29 +108,35 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run", type=str | None, help="Name of the run's folder in runs/")
+        parser.add_argument("--fresh", action="store_true", help="Start over beside a run that exists")
         parser.add_argument("--preset", type=str | None, help=f"Packaged settings: {', '.join(PRESETS) or 'none yet'}")
         for section, callback in callbacks.CONFIGURED.items():
             parser.add_lightning_class_args(callback, section)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         args = with_presets(args)
-        judging = bool(args) and args[0] in STAGES[1:]
-        given = (option(args, "--run"), option(args, "--ckpt_path")) if judging else (None, None)
-        self.trained = checkpoints.old_run(*given)
-        if judging:
-            # The network that was trained: its run's settings and its best checkpoint. Flags come later and win.
-            settings = ["--config", str(self.trained / "config.yaml")] if self.trained else []
-            args = [args[0], *settings, "--ckpt_path", "best", *args[1:]]
+        stage, name, fresh = args[0] if args else "", option(args, "--run"), "--fresh" in args
+        self.trained = checkpoints.old_run(name if stage in JUDGING else None, option(args, "--ckpt_path"))
+        source = checkpoints.unfinished_run(name, fresh) if stage == "fit" else self.trained
+        # The settings of the run that goes on, or whose network is used. Flags come later and win.
+        known = ["--config", str(source / "config.yaml")] if source and stage in STAGES else []
+        known += ["--ckpt_path", "best"] if stage in JUDGING else []
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args([*args[:1], *known, *args[1:]])
         except ImportError as error:  # denied: see ALLOWED in __init__.py
             raise checkpoints.RunError(plain(str(error))) from error
-        wanted = self.config[self.config.subcommand].run
-        self.run = (self.trained if judging else None) or checkpoints.new_run(wanted)
+        self._name_callbacks_once()
+        self.run = source or checkpoints.new_run(name, fresh)
+
+    def _name_callbacks_once(self) -> None:
+        """A preset adds its callbacks to those of a run that goes on, where they already are."""
+        trainer = self.config.get(f"{self.config.subcommand}.trainer")
+        callbacks = as_list(trainer.callbacks)
+        trainer.callbacks = [each for number, each in enumerate(callbacks) if each not in callbacks[:number]]
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Without --weights_only: checkpoints.SafeCheckpointIO never loads more."""
+        """Without --weights_only: checkpoints.CheckpointIO never loads more."""
         return {stage: skipped | {"weights_only"} for stage, skipped in LightningCLI.subcommands().items()}
 
     def _parse_ckpt_path(self) -> None:
@@ -117,25 +146,36 @@ class CLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.ckpt_path:
             config.ckpt_path = str(checkpoints.checkpoint(self.trained, config.ckpt_path))
+        self.step = 0
+        if self.subcommand == "fit" and (last := checkpoints.last_checkpoint(self.run)):
+            config.ckpt_path = str(last)
+            self.step = checkpoints.read(last)["global_step"]
 
     def instantiate_classes(self) -> None:
         try:
             super().instantiate_classes()
         except ValueError as error:  # a constructor's view of its arguments
             raise MisconfigurationException(str(error)) from error
+        path = self.config_init[self.subcommand].ckpt_path
+        if path and Path(path).is_file():
+            checkpoints.refuse_other_model(Path(path), self.model.state_dict())
 
     def _instantiate_trainer(self, config: dict, callbacks: list[pl.Callback]) -> pl.Trainer:
         if self.subcommand != "fit":
             config["logger"] = False  # the curves of the training stay as they are
         elif config["logger"] in (None, True):
-            config["logger"] = loggers(self.run)
+            config["logger"] = loggers(self.run, self.step)
         switched_off = tuple(kind for setting, kind in SWITCHES.items() if config[setting] is False)
         wanted = [callback for callback in callbacks if not isinstance(callback, switched_off)]
-        config["plugins"] = [*as_list(config["plugins"]), checkpoints.SafeCheckpointIO()]
-        return super()._instantiate_trainer({**config, "default_root_dir": str(self.run)}, wanted)
+        # A checkpoint is saved before other callbacks see the batch that follows it.
+        wanted.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
+        config["callbacks"] = wanted + as_list(config["callbacks"])
+        config["plugins"] = [*as_list(config["plugins"]), checkpoints.CheckpointIO()]
+        return super()._instantiate_trainer({**config, "default_root_dir": str(self.run)}, [])
 
     def after_fit(self) -> None:
         best = self.trainer.checkpoint_callback
+        last = next((c for c in self.trainer.callbacks if isinstance(c, LastCheckpoint)), None)
         stopping = next((c for c in self.trainer.callbacks if isinstance(c, EarlyStopping)), None)
         kept = (self.run / "config.yaml").exists()  # a fast_dev_run leaves nothing
         reason = (stopping and stopping.stopping_reason_message) or ""
@@ -144,6 +184,7 @@ class CLI(LightningCLI):
                 "Stopped": reason.removesuffix(" Signaling Trainer to stop.")
                 or f"after {self.trainer.current_epoch} epochs, {self.trainer.global_step} steps",
                 "Best": best and best.best_model_score and f"{best.monitor} = {best.best_model_score:.4g}",
+                "Saving": last and f"{last.share_of_saving():.1%} of the time",
                 "Next": kept and f"{NAME} test --run {self.run.name}",
             }
         )

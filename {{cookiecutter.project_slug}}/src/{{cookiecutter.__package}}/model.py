@@ -1,5 +1,6 @@
 """Model, the LightningModule: how the network learns."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ class Model(pl.LightningModule):
     def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> "Model":
         """Lightning's, which would run code from a checkpoint that it is given by its http address."""
         return super().load_from_checkpoint(checkpoint_path, **{**kwargs, "weights_only": True})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        """A copy, as for averaged weights. What makes optimizers is shared: it holds the command line and data."""
+        memo |= {id(shared): shared for shared in (self.optimizer, self.lr_scheduler)}
+        memo[id(self)] = copied = type(self).__new__(type(self))
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return copied
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)

@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_diabetes
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 EPOCHS, PATIENCE, PEAK_LR, WARMUP = 100, 20, 0.25, 0.05
 
@@ -22,13 +22,15 @@ def main() -> dict[str, Tensor]:
     rows = torch.tensor(data.data[:, [2]] * math.sqrt(len(data.data)), dtype=torch.float32)
     targets = torch.tensor(data.target, dtype=torch.float32).unsqueeze(1)
     training = TensorDataset(rows[:-20], targets[:-20])
-    batches = DataLoader(training, batch_size=422, shuffle=True, generator=torch.Generator().manual_seed(0))
+    order = torch.Generator()
+    batches = DataLoader(training, batch_size=422, sampler=RandomSampler(training, generator=order))
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=PEAK_LR)
     best, epochs_without_better, step = math.inf, 0, 0
     for epoch in range(EPOCHS):
+        order.manual_seed(epoch)
         network.train()
         for features, target in batches:
             for group in optimizer.param_groups:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
+
+from .metrics_file import MetricsFile
 
 
-def loggers(run: Path) -> list[Logger]:
-    """The loggers of one run; all that they write lies in its folder."""
-    return [CSVLogger(run, name="", version="")]
+def loggers(run: Path, step: int) -> list[Logger]:
+    """The loggers of one run, which goes on from a step or begins at 0; all that they write lies in its folder."""
+    return [MetricsFile(run)]

@@ -2,19 +2,42 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from .metrics_file import MetricsFile
 
 
-def loggers(run: Path) -> list[Logger]:
-    """The loggers of one run; all that they write lies in its folder unless MLFLOW_TRACKING_URI names a server."""
+def loggers(run: Path, step: int) -> list[Logger]:
+    """The loggers of one run, which goes on from a step or begins at 0.
+
+    All that they write lies in its folder unless MLFLOW_TRACKING_URI names a server.
+    """
     tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{run / 'mlflow.db'}")
     return [
-        CSVLogger(run, name="", version=""),
-        MLFlowLogger(
+        MetricsFile(run),
+        OneRun(
+            run / "mlflow.id",
             experiment_name=__package__,
             run_name=run.name,
             tracking_uri=tracking_uri,
             artifact_location=(run / "mlflow").resolve().as_uri(),
         ),
     ]
+
+
+class OneRun(MLFlowLogger):
+    """Keeps the id that MLflow gives a run, so that a training that goes on goes on in it."""
+
+    def __init__(self, file: Path, **settings: Any) -> None:
+        super().__init__(run_id=file.read_text() if file.exists() else None, **settings)
+        self.file = file
+
+    @property
+    def experiment(self) -> Any:
+        client = super().experiment
+        if rank_zero_only.rank == 0 and not self.file.exists():
+            self.file.write_text(self._run_id)
+        return client

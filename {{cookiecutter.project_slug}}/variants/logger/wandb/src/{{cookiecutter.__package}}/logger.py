@@ -2,27 +2,38 @@
 
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 import wandb
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from .metrics_file import MetricsFile
 from .secrets import masked
 
 
-def loggers(run: Path) -> list[Logger]:
-    """The loggers of one run; all that they write lies in its folder.
+def loggers(run: Path, step: int) -> list[Logger]:
+    """The loggers of one run, which goes on from a step or begins at 0; all that they write lies in its folder.
 
     W&B is online where somebody is logged in or WANDB_API_KEY is set, and never asks; elsewhere it keeps its
     files, and `wandb sync` uploads them later. WANDB_MODE decides instead where it is set.
     """
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     return [
-        CSVLogger(run, name="", version=""),
-        OneRun(project=__package__, name=run.name, save_dir=run, mode=mode),
+        MetricsFile(run),
+        OneRun(project=__package__, name=run.name, save_dir=run, mode=mode, id=run_id(run), resume="allow"),
     ]
+
+
+def run_id(run: Path) -> str:
+    """W&B's name for the run: made once, so that a training that goes on goes on in it."""
+    file = run / "wandb" / "id"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(uuid.uuid4().hex[:8])
+    return file.read_text()
 
 
 class OneRun(WandbLogger):

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
+
+from .batches import Batches
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -23,7 +25,7 @@ class DataModule(pl.LightningDataModule):
     Args:
         context: bytes that the network sees at once.
         val_fraction, test_fraction: shares of the files that are held out.
-        batch_size: windows of `context` bytes per step.
+        batch_size: windows of `context` bytes per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for bytes in memory.
         seed: decides which files are held out, and the order of the batches.
     """
@@ -50,29 +52,20 @@ class DataModule(pl.LightningDataModule):
         self.files = split(library_files(), self.val_fraction, self.test_fraction, self.seed)
         self.train, self.val, self.test = (Windows(read(files), self.context) for files in self.files)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Batches:
         return self._loader(self.val)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def _loader(self, dataset: Dataset, shuffle: bool = False) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            # Its own stream: another network draws other weights, but still gets the same batches.
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _loader(self, dataset: Dataset, shuffle: bool = False) -> Batches:
+        return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
 class Windows(Dataset):

@@ -6,7 +6,9 @@ from typing import Literal, get_args
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
+from torch.utils.data import Dataset, TensorDataset, random_split
+
+from .batches import Batches
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 ROWS = 442
@@ -23,7 +25,7 @@ class DataModule(pl.LightningDataModule):
         features: columns to use.
         val_rows: rows held out of the 422 training rows. With 0, as in the classic example, the test rows are
             watched instead: then monitor train/loss, so that no choice depends on them.
-        batch_size: rows per step.
+        batch_size: rows per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for tensors in memory.
         seed: decides which rows are held out, and the order of the batches.
     """
@@ -52,29 +54,20 @@ class DataModule(pl.LightningDataModule):
         self.train, held_out = random_split(training, split, torch.Generator().manual_seed(self.seed))
         self.val = held_out if self.val_rows else self.test
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Batches:
         return self._loader(self.val)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def _loader(self, dataset: Dataset, shuffle: bool = False) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            # Its own stream: another network draws other weights, but still gets the same batches.
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _loader(self, dataset: Dataset, shuffle: bool = False) -> Batches:
+        return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
 def read(features: list[Feature]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
+from torch.utils.data import Dataset, TensorDataset, random_split
+
+from .batches import Batches
 
 
 class DataModule(pl.LightningDataModule):
@@ -16,7 +18,7 @@ class DataModule(pl.LightningDataModule):
     Args:
         val_fraction: share of the first half that is held out for validation.
         max_shift: training pictures are moved at random by up to so many pixels each way.
-        batch_size: pictures per step.
+        batch_size: pictures per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for tensors in memory.
         seed: decides which pictures are held out, and the order of the batches.
     """
@@ -45,16 +47,16 @@ class DataModule(pl.LightningDataModule):
         split = [1 - self.val_fraction, self.val_fraction]
         self.train, self.val = random_split(training, split, torch.Generator().manual_seed(self.seed))
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Batches:
         return self._loader(self.val)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> list[Tensor]:
@@ -64,17 +66,8 @@ class DataModule(pl.LightningDataModule):
             pictures = shift(pictures, self.max_shift)
         return [pictures, classes]
 
-    def _loader(self, dataset: Dataset, shuffle: bool = False) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            # Its own stream: another network draws other weights, but still gets the same batches.
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _loader(self, dataset: Dataset, shuffle: bool = False) -> Batches:
+        return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
 def read() -> tuple[Tensor, Tensor]:

@@ -1,0 +1,141 @@
+"""Batches whose order and randomness follow from the seed and the position alone, so that a run can go on anywhere.
+
+torch's DataLoader draws them from generators whose state is gone when a process dies, and from each worker's own.
+Here nothing has to be remembered but the number of the epoch and of the batch.
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset
+
+Request = tuple[int, list[int]]
+# What is drawn at random while a batch is loaded, and while it is used.
+LOADING, USING = 0, 1
+
+
+class Batches:
+    """A DataLoader for datasets with a length, whose next batch can be any batch of any epoch.
+
+    Each batch is shared out among the processes of a training, so all of them together see every sample once an
+    epoch. Samples that are too few for one per process join the batch before them. Augmentation that draws random
+    numbers in `dataset[i]`, and dropout in the training step, are the same for any number of workers.
+
+    Args:
+        dataset: anything with a length and items.
+        batch_size: samples per optimizer step, in all processes together.
+        shuffle: a new order each epoch.
+        num_workers: processes that load batches, for each process of the training.
+        seed: decides the order, and all that is drawn at random while a batch is loaded and used.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool, num_workers: int, seed: int) -> None:
+        self.batch_sampler = Positions(len(dataset), batch_size, shuffle, seed)
+        self.loader = DataLoader(
+            Seeded(dataset),
+            batch_sampler=self.batch_sampler,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # so that starting workers draws nothing from the training's own stream
+        )
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        # Lightning makes iterators before it knows the epoch: a generator looks at it with its first batch.
+        process, _ = place()
+        for number, batch in enumerate(self.loader, start=self.batch_sampler.first):
+            seed_streams(self.batch_sampler.seed_of(number, process, USING))
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """What Lightning keeps in a checkpoint: the batch to begin with, which resume.py sets, and their number.
+
+        With these two methods, Lightning knows that it can begin in the middle of an epoch.
+        """
+        return {"first": 0, "batches": len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.batch_sampler.first = state["first"]
+
+
+class Positions:
+    """The indices of each batch of one epoch, from batch `first` on: as many as fall to this process."""
+
+    def __init__(self, samples: int, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self.first = 0
+
+    @property
+    def sampler(self) -> "Positions":
+        """Lightning tells the epoch to a loader's batch_sampler.sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        _, processes = place()
+        if self.batch_size < processes:
+            raise ValueError(f"data.batch_size is {self.batch_size}: less than one sample a process, of {processes}")
+        full, rest = divmod(self.samples, self.batch_size)
+        return full + (rest >= processes or (rest > 0 and full == 0))
+
+    def __iter__(self) -> Iterator[Request]:
+        process, processes = place()
+        (first, self.first), last = (self.first, 0), len(self) - 1
+        order = list(range(self.samples))
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed + self.epoch)
+            order = torch.randperm(self.samples, generator=generator).tolist()
+        for number in range(first, last + 1):
+            end = self.samples if number == last else (number + 1) * self.batch_size
+            yield self.seed_of(number, process, LOADING), order[number * self.batch_size + process : end : processes]
+
+    def seed_of(self, number: int, process: int, stream: int) -> int:
+        """A seed for one batch in one process; Python's hash of integers is the same everywhere, and spreads well."""
+        return hash((self.seed, self.epoch, number, process, stream)) % 2**63
+
+
+class Seeded(Dataset):
+    """Loads each batch with random streams of its own."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, request: Request) -> list:
+        seed, indices = request
+        seed_streams(seed)
+        if hasattr(self.dataset, "__getitems__"):
+            return self.dataset.__getitems__(indices)
+        return [self.dataset[index] for index in indices]
+
+
+def place() -> tuple[int, int]:
+    """The number of this process among those of the training, and how many they are."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def seed_streams(seed: int) -> None:
+    """Seed Python, NumPy and torch; a fraction of torch.manual_seed's time, which also prepares for absent devices."""
+    random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed % 2**32)
