@@ -1,6 +1,7 @@
 """Batches whose order and randomness follow from the seed and the position alone, so that a run can go on anywhere.
 
 torch's DataLoader draws them from generators whose state is gone when a process dies, and from each worker's own.
+torchdata's StatefulDataLoader (0.11) keeps the order, for the same number of workers, but not what is drawn at random.
 Here nothing has to be remembered but the number of the epoch and of the batch.
 """
 

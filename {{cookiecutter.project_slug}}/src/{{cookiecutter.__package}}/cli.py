@@ -58,7 +58,8 @@ def main(args: list[str] | None = None) -> None:
     except checkpoints.Finished as nothing_to_do:
         print(nothing_to_do)
     except Stopped as stopped:
-        print(f"{stopped}\nGo on with: {NAME} fit --run {stopped.run}")
+        if stopped.first_process:
+            print(f"{stopped}\nGo on with: {NAME} fit --run {stopped.run}")
         sys.exit(128 + stopped.signum)
     except (KeyboardInterrupt, SystemExit) as ended:
         # Lightning makes 1 of an interruption before the training, or in validate, test and predict.

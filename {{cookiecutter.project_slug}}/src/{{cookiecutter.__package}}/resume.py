@@ -36,6 +36,7 @@ class Stopped(Exception):
         super().__init__(f"Stopped by {signal.Signals(signum).name} after {trainer.global_step} steps")
         self.signum = signum
         self.run = Path(trainer.default_root_dir).name
+        self.first_process = trainer.is_global_zero
 
 
 class LastCheckpoint(pl.Callback):
@@ -63,8 +64,7 @@ class LastCheckpoint(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = self._saved_at = time.monotonic()
-        self._saved_step = trainer.global_step
-        self._agree_at = trainer.global_step
+        self._first_step = self._saved_step = self._agree_at = trainer.global_step
         self._catch_signals()
         self._find_batch(trainer)
         if rows := rows_of(trainer):
@@ -168,8 +168,8 @@ class LastCheckpoint(pl.Callback):
             return due or late, self._signal
         if trainer.global_step < self._agree_at:
             return due, 0
-        a_step = (time.monotonic() - self._started) / max(1, trainer.global_step - self._saved_step)
-        wait = max(1, int(SECONDS_BETWEEN_AGREEMENTS / a_step)) if steps else 1
+        a_second = (trainer.global_step - self._first_step) / (time.monotonic() - self._started)
+        wait = max(1, int(SECONDS_BETWEEN_AGREEMENTS * a_second))
         agreed = torch.tensor([late, self._signal, wait], device=trainer.strategy.root_device)
         distributed.all_reduce(agreed, distributed.ReduceOp.MAX)
         late, signum, wait = agreed.tolist()
