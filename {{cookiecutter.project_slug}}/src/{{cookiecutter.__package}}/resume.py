@@ -10,6 +10,7 @@ The order of the batches and all random streams follow from the position (batche
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -72,10 +73,12 @@ class LastCheckpoint(pl.Callback):
         processes = self._state.get("processes", trainer.world_size)
         if processes != trainer.world_size:
             self._state.pop("metrics")
-            pl.utilities.rank_zero_warn(
-                f"saved by {processes} processes, and goes on with {trainer.world_size}: the batches stay the same, but"
-                " not their shares, random numbers, and training metrics of the epoch under way"
-            )
+            if trainer.is_global_zero:
+                print(
+                    f"Saved by {processes} processes, goes on with {trainer.world_size}: batches stay the same, but not"
+                    " their shares, random numbers, and the training metrics of this epoch",
+                    file=sys.stderr,
+                )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
