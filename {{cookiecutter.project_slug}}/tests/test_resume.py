@@ -156,6 +156,18 @@ def test_other_batches_are_refused_before_anything_is_changed(small, stop, capfd
     assert Path("runs/one/config.yaml").read_text() == before
 
 
+def test_other_number_of_processes_goes_on_and_says_what_changes(small, stop, capfd):
+    stop(2)
+    with pytest.raises(SystemExit):
+        main(["fit", "--run", "one", *small])
+    checkpoint = last("one")
+    checkpoint["resume"]["processes"] = 2
+    torch.save(checkpoint, "runs/one/checkpoints/last.ckpt")
+    main(["fit", "--run", "one"])
+    assert "Saved by 2 processes, goes on with 1: batches stay the same" in capfd.readouterr().err
+    assert last("one")["resume"]["finished"]
+
+
 class Rows(torch.utils.data.Dataset):
     """Each row is its own index, and a random number."""
 
