@@ -3,6 +3,7 @@
 
 import pytest
 import pytorch_lightning as pl
+import torch
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -34,6 +35,22 @@ def workplace(tmp_path, monkeypatch):
     {{ LOGGERS[cookiecutter.logger].tests }}  # nothing leaves this machine
 {% endif %}
     return tmp_path
+
+
+def last(run):
+    """The last checkpoint of a run."""
+    return torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True)
+
+
+def same(one, other):
+    """Whether two parts of checkpoints are equal to the last bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
 
 
 @pytest.fixture

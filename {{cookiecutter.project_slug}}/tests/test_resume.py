@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SHORT
+from conftest import SHORT, last, same
 
 from {{ cookiecutter.__package }} import batches, objective, resume
 from {{ cookiecutter.__package }}.batches import Batches
@@ -17,22 +17,8 @@ from {{ cookiecutter.__package }}.resume import LastCheckpoint
 EMA = '--trainer.callbacks+={"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.9}}'
 
 
-def last(run):
-    return torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True)
-
-
 def metrics(run):
     return Path("runs", run, "metrics.csv").read_text()
-
-
-def same(one, other):
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 @pytest.fixture

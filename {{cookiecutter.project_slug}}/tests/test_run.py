@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from conftest import last, same
 
 from {{ cookiecutter.__package }}.arguments import NAME
 from {{ cookiecutter.__package }}.cli import CLI, main
@@ -14,11 +15,7 @@ from {{ cookiecutter.__package }}.model import Model
 
 
 def weights(run):
-    return torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    return last(run)["state_dict"]
 
 
 def test_fit_then_validate_test_and_predict(workplace, short, capsys):

@@ -53,18 +53,19 @@ def new_run(name: str | None, fresh: bool) -> Path:
     return run
 
 
-def last_checkpoint(run: Path) -> Path | None:
-    """Where an unfinished training goes on; None if it begins, or was stopped before anything was saved.
+def last_checkpoint(run: Path) -> tuple[Path | None, int]:
+    """Where an unfinished training goes on, and its step; None and 0 if nothing has been saved.
 
     Raises:
         Finished: if the training has come to its end.
     """
     file = run / "checkpoints" / "last.ckpt"
     if not file.exists():
-        return None
-    if read(file).get("resume", {}).get("finished"):
+        return None, 0
+    saved = read(file)
+    if saved.get("resume", {}).get("finished"):
         raise Finished(f"run {run.name} is finished; --fresh starts over beside it, another --run a new one")
-    return file
+    return file, saved["global_step"]
 
 
 def old_run(name: str | None, path: str | None) -> Path | None:

@@ -71,9 +71,8 @@ def main(args: list[str] | None = None) -> None:
 def quieten() -> None:
     """Keep back what Lightning says and no user of this project can act on."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(worth_saying)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # tensors in memory need none
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 on torch 2.13
-    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a run's folder is new, or was refused
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # that of a run that goes on
 
 
 def worth_saying(record: logging.LogRecord) -> bool:
@@ -147,10 +146,9 @@ class CLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.ckpt_path:
             config.ckpt_path = str(checkpoints.checkpoint(self.trained, config.ckpt_path))
-        self.step = 0
-        if self.subcommand == "fit" and (last := checkpoints.last_checkpoint(self.run)):
-            config.ckpt_path = str(last)
-            self.step = checkpoints.read(last)["global_step"]
+        if self.subcommand == "fit":
+            own, self.step = checkpoints.last_checkpoint(self.run)
+            config.ckpt_path = str(own) if own else config.ckpt_path
 
     def instantiate_classes(self) -> None:
         try:
