@@ -14,15 +14,14 @@ from pathlib import Path
 
 import yaml
 from lit_language.cli import main
-from lit_language.data import library_files, read, split
+from lit_language.data import DataModule
 
 RUN = Path("runs/large")
 
 
 def bits_per_byte() -> dict[str, float]:
     settings = yaml.safe_load((RUN / "config.yaml").read_text())["data"]
-    files = split(library_files(), settings["val_fraction"], settings["test_fraction"], settings["seed"])[2]
-    text = read(files).numpy().tobytes()
+    text = (DataModule(**settings).folder / "test").read_bytes()
     packed = {
         "gzip -9": zlib.compress(text, 9),
         "bzip2 -9": bz2.compress(text, 9),

@@ -31,7 +31,7 @@ def test_fit_then_validate_test_and_predict(workplace, short, capsys):
         assert metrics[f"{command.removesuffix('idate')}/loss"] > 0
     main(["predict", "--run", "first", *short])
     assert len(torch.load(run / "predictions.pt", weights_only=True)) > 0
-    assert [path.name for path in workplace.iterdir()] == ["runs"]
+    assert {path.name for path in workplace.iterdir()} - {"data"} == {"runs"}
     assert [path.name for path in (workplace / "runs").iterdir()] == ["first"]
 
 

@@ -95,13 +95,15 @@ class Positions:
     def __iter__(self) -> Iterator[Request]:
         process, processes = place()
         (first, self.first), last = (self.first, 0), len(self) - 1
-        order = list(range(self.samples))
+        # Eight bytes a sample at most; a list would take 36.
+        order = range(self.samples)
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed + self.epoch)
-            order = torch.randperm(self.samples, generator=generator).tolist()
+            order = torch.randperm(self.samples, generator=generator).numpy()
         for number in range(first, last + 1):
             end = self.samples if number == last else (number + 1) * self.batch_size
-            yield self.seed_of(number, process, LOADING), order[number * self.batch_size + process : end : processes]
+            share = order[number * self.batch_size + process : end : processes]
+            yield self.seed_of(number, process, LOADING), [int(index) for index in share]
 
     def seed_of(self, number: int, process: int, stream: int) -> int:
         """A seed for one batch in one process; Python's hash of integers is the same everywhere, and spreads well."""

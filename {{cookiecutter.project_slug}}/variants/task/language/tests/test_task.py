@@ -1,24 +1,26 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from {{ cookiecutter.__package }}.cli import main
-from {{ cookiecutter.__package }}.data import DataModule, Windows, library_files, split
+from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
 from {{ cookiecutter.__package }}.network import Network
 
 
-def prepared(**changes):
+def prepared(folder, **changes):
     fractions = {"val_fraction": 0.01, "test_fraction": 0.01} | changes
-    data = DataModule(context=32, batch_size=8, num_workers=0, seed=0, **fractions)
+    data = DataModule(str(folder), context=32, batch_size=8, num_workers=0, seed=0, **fractions)
+    data.prepare_data()
     data.setup("fit")
     return data
 
 
 @pytest.fixture(scope="module")
-def data():
-    return prepared()
+def data(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +36,12 @@ def test_batches_have_the_promised_shapes_and_types(data):
 
 
 def test_held_out_files_are_whole_and_disjoint(data):
-    train, val, test = (set(files) for files in data.files)
-    assert not train & val
-    assert not train & test
-    assert not val & test
-    assert train | val | test == set(library_files())
+    files = library_files()
+    parts = split(files, 0.01, 0.01, seed=0)
+    assert sorted(file for part in parts for file in part) == files
+    assert [(data.folder / name).stat().st_size for name in PARTS] == [
+        sum(file.stat().st_size for file in part) for part in parts
+    ]
 
 
 def test_splits_and_batches_depend_on_the_seed_alone(data):
@@ -49,13 +52,39 @@ def test_splits_and_batches_depend_on_the_seed_alone(data):
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
-def test_impossible_split_is_refused(fraction):
+def test_impossible_split_is_refused(fraction, tmp_path):
     with pytest.raises(ValueError, match="val_fraction"):
-        prepared(val_fraction=fraction)
+        prepared(tmp_path, val_fraction=fraction)
 
 
-def test_windows_cover_the_text_once_and_targets_are_the_next_bytes():
-    windows = Windows(torch.arange(10, dtype=torch.uint8), context=3)
+def test_token_files_are_made_once_and_whole(tmp_path, monkeypatch):
+    first = prepared(tmp_path)
+    assert {path.name for path in first.folder.iterdir()} == set(PARTS)
+    monkeypatch.setattr("{{ cookiecutter.__package }}.data.library_files", lambda: pytest.fail("made again"))
+    prepared(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [first.folder.name]
+
+
+def test_interrupted_preparation_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("{{ cookiecutter.__package }}.data.library_files", lambda: [Path(__file__), Path("missing.py")])
+    with pytest.raises(FileNotFoundError):
+        prepared(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NTFS makes no files with holes by itself")
+def test_text_larger_than_memory_is_read_as_needed(tmp_path):
+    with (tmp_path / "tokens").open("wb") as file:
+        file.truncate(2**40)
+    windows = Windows(tmp_path / "tokens", context=1024)
+    inputs, targets = windows[len(windows) - 1]
+    assert not inputs.any()
+    assert len(targets) == 1024
+
+
+def test_windows_cover_the_text_once_and_targets_are_the_next_bytes(tmp_path):
+    (tmp_path / "tokens").write_bytes(bytes(range(10)))
+    windows = Windows(tmp_path / "tokens", context=3)
     inputs, targets = (torch.stack(parts) for parts in zip(*(windows[i] for i in range(len(windows))), strict=True))
     assert inputs.flatten().tolist() == list(range(9))
     assert targets.flatten().tolist() == list(range(1, 10))

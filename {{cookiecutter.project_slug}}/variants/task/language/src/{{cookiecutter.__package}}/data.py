@@ -1,10 +1,14 @@
 """DataModule: where batches come from. Here: the source code of Python's own standard library."""
 
 import os
+import platform
 import random
+import shutil
 import sysconfig
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -14,6 +18,7 @@ from .batches import Batches
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+PARTS = ("train", "val", "test")
 
 
 class DataModule(pl.LightningDataModule):
@@ -23,19 +28,28 @@ class DataModule(pl.LightningDataModule):
     are whole files that training never sees; they differ a little from one Python version to the next.
 
     Args:
+        folder: where each part is written once as a file of tokens, from which batches are read as they are needed.
         context: bytes that the network sees at once.
         val_fraction, test_fraction: shares of the files that are held out.
         batch_size: windows of `context` bytes per optimizer step, in all processes together.
-        num_workers: processes that load batches; 0 is fastest for bytes in memory.
+        num_workers: processes that load batches; 0 is fastest for bytes on a local disk.
         seed: decides which files are held out, and the order of the batches.
     """
 
     def __init__(
-        self, context: int, val_fraction: float, test_fraction: float, batch_size: int, num_workers: int, seed: int
+        self,
+        folder: str,
+        context: int,
+        val_fraction: float,
+        test_fraction: float,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
     ) -> None:
         super().__init__()
         if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
             raise ValueError("data.val_fraction and data.test_fraction must be above 0 and together below 1")
+        self.folder = Path(folder, f"python-{platform.python_version()}-{val_fraction}-{test_fraction}-{seed}")
         self.context = context
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
@@ -44,13 +58,28 @@ class DataModule(pl.LightningDataModule):
         self.seed = seed
 
     def prepare_data(self) -> None:
-        """Runs once per host, before every process calls `setup`: where a download would go."""
-        if not library_files():
+        """Runs once per host, before every process calls `setup`: where a download and a tokenizer would go."""
+        if self.folder.exists():
+            return
+        files = library_files()
+        if not files:
             raise RuntimeError("this Python comes without the source of its standard library; use another build")
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder.parent))
+        try:
+            parts = split(files, self.val_fraction, self.test_fraction, self.seed)
+            for name, members in zip(PARTS, parts, strict=True):
+                with (part / name).open("wb") as tokens:
+                    tokens.writelines(file.read_bytes() for file in members)
+            part.rename(self.folder)  # all of it at once, also where another host does the same
+        except OSError:
+            if not self.folder.exists():
+                raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
     def setup(self, stage: str) -> None:
-        self.files = split(library_files(), self.val_fraction, self.test_fraction, self.seed)
-        self.train, self.val, self.test = (Windows(read(files), self.context) for files in self.files)
+        self.train, self.val, self.test = (Windows(self.folder / name, self.context) for name in PARTS)
 
     def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)
@@ -69,24 +98,30 @@ class DataModule(pl.LightningDataModule):
 
 
 class Windows(Dataset):
-    """A text cut into windows side by side: each a pair of (context,) int64 bytes, the second one byte further on.
+    """A file of tokens cut into windows side by side: pairs of (context,) int64, the second one token further on.
 
     Args:
-        text: (bytes,) uint8. The last bytes that do not fill a window are left out.
+        file: tokens as uint8, as many as the disk can hold. The last ones that do not fill a window are left out.
         context: length of a window.
     """
 
-    def __init__(self, text: Tensor, context: int) -> None:
-        self.text = text
+    def __init__(self, file: Path, context: int) -> None:
+        self.file = file
         self.context = context
+        self.tokens = file.stat().st_size
 
     def __len__(self) -> int:
-        return (len(self.text) - 1) // self.context
+        return (self.tokens - 1) // self.context
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        start = index * self.context
-        window = self.text[start : start + self.context + 1].long()
-        return window[:-1], window[1:]
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        # Mapped for one batch: a worker needs nothing but the file's name, and memory holds no more than is read.
+        text = np.memmap(self.file, dtype=np.uint8, mode="r")
+        starts = [index * self.context for index in indices]
+        windows = [torch.from_numpy(text[start : start + self.context + 1].astype(np.int64)) for start in starts]
+        return [(window[:-1], window[1:]) for window in windows]
 
 
 def library_files() -> list[Path]:
@@ -104,8 +139,3 @@ def split(files: list[Path], val_fraction: float, test_fraction: float, seed: in
     test = round(len(files) * test_fraction)
     val = test + round(len(files) * val_fraction)
     return [files[val:], files[test:val], files[:test]]
-
-
-def read(files: list[Path]) -> Tensor:
-    """The files' bytes, one after the other: (bytes,) uint8."""
-    return torch.frombuffer(bytearray().join(path.read_bytes() for path in files), dtype=torch.uint8)
