@@ -71,8 +71,8 @@ def find_uv() -> str:
     return os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
 
 
-def run(command: list[str | Path], project: Path) -> str:
-    """Run a command in a baked project as if that were installed; return what it printed, fail with it."""
+def run(command: list[str | Path], project: Path, code: int = 0) -> str:
+    """Run a command in a baked project as if that were installed; return what it printed, fail with another code."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(project / "src"),
@@ -90,7 +90,7 @@ def run(command: list[str | Path], project: Path) -> str:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     )
-    if done.returncode:
+    if done.returncode != code:
         pytest.fail(
             f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False
         )

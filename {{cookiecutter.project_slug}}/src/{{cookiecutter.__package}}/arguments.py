@@ -24,8 +24,10 @@ class Parser(LightningArgumentParser):
         self.exit(refuse(plain(message) + nearest(message, names)))
 
 
-def refuse(message: str) -> int:
+def refuse(message: str, attempt: str = "") -> int:
     print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr)
+    if attempt:
+        print(f"{NAME}: try: {attempt}", file=sys.stderr)
     return 2
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -14,9 +15,10 @@ from pytorch_lightning.callbacks import (
     RichProgressBar,
 )
 from pytorch_lightning.cli import SaveConfigCallback
+from torch import Tensor
 
 from .metrics_file import MetricsFile
-from .resume import LastCheckpoint
+from .resume import LastCheckpoint, gathered
 from .secrets import without_secrets
 
 
@@ -114,12 +116,33 @@ def read_metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
 
 
 class SavePredictions(pl.Callback):
-    """Keeps what `predict` answers: predictions.pt in the run folder, one tensor in the order of the data.
-
-    Under several processes each writes its own part, predictions-RANK.pt, in the order it was given.
-    """
+    """Keeps what `predict` answers: predictions.pt in the run folder, one tensor in the order of the data."""
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        part = "" if trainer.world_size == 1 else f"-{trainer.global_rank}"
-        predictions = torch.cat(trainer.predict_loop.predictions).cpu()
-        torch.save(predictions, Path(trainer.default_root_dir, f"predictions{part}.pt"))
+        batches = [part.cpu() for part in trainer.predict_loop.predictions]
+        shares = gathered(batches, trainer.world_size)
+        if trainer.is_global_zero:
+            predictions = torch.cat([in_order(parts) for parts in zip(*shares, strict=True)])
+            torch.save(predictions, Path(trainer.default_root_dir, "predictions.pt"))
+
+
+def in_order(shares: Sequence[Tensor]) -> Tensor:
+    """A batch as it was before batches.py dealt it out, one sample after the other, to so many processes."""
+    batch = shares[0].new_empty(sum(map(len, shares)), *shares[0].shape[1:])
+    for process, share in enumerate(shares):
+        batch[process :: len(shares)] = share
+    return batch
+
+
+class Compile(pl.Callback):
+    """Compiles the network where it stands: the names of its weights, and so its checkpoints, stay as they are."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        pl_module.network.compile()
+
+
+class SameBatches(pl.Callback):
+    """Has --trainer.overfit_batches see the same batches in each epoch, which Lightning does for its own loaders."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.train_dataloader.batch_sampler.shuffle = False

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.plugins.io import AsyncCheckpointIO
 from torch import Tensor
 
+from . import shards
 from .secrets import without_secrets
 
 RUNS = Path("runs")
@@ -21,7 +23,11 @@ VARIABLE = f"{__package__.upper()}_RUN"
 
 
 class RunError(Exception):
-    """A run or checkpoint that cannot be had; the message is for the user."""
+    """What was asked for cannot be had; the message is for the user, and so is what to try instead, if anything."""
+
+    def __init__(self, message: str, attempt: str = "") -> None:
+        super().__init__(message)
+        self.attempt = attempt
 
 
 class Finished(Exception):
@@ -60,6 +66,8 @@ def last_checkpoint(run: Path) -> tuple[Path | None, int]:
         Finished: if the training has come to its end.
     """
     file = run / "checkpoints" / "last.ckpt"
+    if not file.exists() and old(file).exists():
+        os.replace(old(file), file)
     if not file.exists():
         return None, 0
     saved = read(file)
@@ -92,19 +100,24 @@ def checkpoint(run: Path | None, path: str) -> Path:
     file = run / "checkpoints" / f"{path}.ckpt" if own else Path(path)
     if not file.exists():
         raise RunError(f"there is no checkpoint {file}; give --ckpt_path best, last or a path")
-    if file.is_file():
-        read(file)
+    read(file)
     return file
 
 
 def read(file: Path) -> dict[str, Any]:
     """What a checkpoint holds, read without running any code from it; tensors stay on disk until they are used."""
     try:
+        if file.is_dir():
+            return shards.summary(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever the unpickler meets in a file that is torn or made by somebody else
-        code = "it holds more than tensors and plain values, and loading that could run code"
-        reason = code if "Weights only load failed" in str(error) else "the file is damaged or no checkpoint"
-        raise RunError(f"{file} cannot be loaded: {reason}") from error
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: BaseException) -> RunError:
+    code = "it holds more than tensors and plain values, and loading that could run code"
+    reason = code if "Weights only load failed" in str(error) else "the file is damaged or no checkpoint"
+    return RunError(f"{file} cannot be loaded: {reason}")
 
 
 def refuse_other_model(file: Path, weights: dict[str, Tensor]) -> None:
@@ -124,11 +137,10 @@ class CheckpointIO(AsyncCheckpointIO):
         self.tried = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
-        for section in [key for key in checkpoint if key.endswith("hyper_parameters")]:
-            checkpoint[section] = without_secrets(checkpoint[section])
-        if not self.tried:
-            refuse_code(checkpoint)
-            self.tried = True
+        make_plain(checkpoint, tried=self.tried)
+        self.tried = True
+        # Lightning copies the tensors where they are, and on a device there may be no room for a second state.
+        checkpoint = apply_to_collection(checkpoint, Tensor, Tensor.cpu)
         super().save_checkpoint(checkpoint, path, storage_options)
 
 
@@ -144,7 +156,7 @@ class WholeFiles(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path)
+            put(part, path)
         except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
             part.unlink(missing_ok=True)
             free = shutil.disk_usage(path.parent).free / 2**20
@@ -155,6 +167,36 @@ class WholeFiles(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
+
+
+def make_plain(checkpoint: dict[str, Any], tried: bool = False) -> None:
+    """Take secrets out of a checkpoint; raise RunError, unless it was tried before, for what could not be loaded."""
+    for section in [key for key in checkpoint if key.endswith("hyper_parameters")]:
+        checkpoint[section] = without_secrets(checkpoint[section])
+    if not tried:
+        refuse_code(checkpoint)
+
+
+def put(part: Path, path: Path) -> None:
+    """Have a whole checkpoint take the place of the one before it, which a kill in between leaves under OLD."""
+    if part.is_file() and not path.is_dir():
+        os.replace(part, path)
+        return
+    remove(old(path))
+    if path.exists():
+        os.replace(path, old(path))
+    os.replace(part, path)
+    remove(old(path))
+
+
+def old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def refuse_code(checkpoint: dict[str, Any]) -> None:
@@ -193,6 +235,8 @@ def job_name() -> str | None:
     if job != "none":
         return f"torchrun-{job}"
     if "TORCHELASTIC_RUN_ID" in os.environ:
+        if os.environ["GROUP_WORLD_SIZE"] != "1":
+            raise RunError("several hosts need one name for their run", "torchrun --rdzv-id NAME, or fit --run NAME")
         # Without --rdzv-id, the processes of one host have their parent in common, and nothing else.
         return f"torchrun-{os.getppid()}"
     return None

@@ -15,16 +15,19 @@ from pathlib import Path
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, LearningRateMonitor, ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, LearningRateMonitor, ProgressBar, WeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from . import callbacks, checkpoints
+from . import callbacks, checkpoints, launch
 from .arguments import CONFIGS, NAME, PRESETS, Parser, option, plain, refuse, with_presets
+from .callbacks import SameBatches
 from .data import DataModule
 from .logger import loggers
 from .model import Model
+from .profiling import Profile  # noqa: F401 - a preset names it
 from .resume import LastCheckpoint, Stopped
+from .sharding import Sharded, merge
 
 # A callback that the Trainer would refuse beside one of its own switches.
 SWITCHES = {
@@ -47,10 +50,17 @@ def main(args: list[str] | None = None) -> None:
             when the command was stopped by SIGINT or SIGTERM.
     """
     quieten()
+    args = sys.argv[1:] if args is None else args
     try:
-        CLI(sys.argv[1:] if args is None else args)
-    except (checkpoints.RunError, MisconfigurationException) as error:
+        command(args)
+    except checkpoints.RunError as error:
+        sys.exit(refuse(str(error), error.attempt))
+    except MisconfigurationException as error:
         sys.exit(refuse(str(error)))
+    except RuntimeError as error:
+        if "returned nan values" not in str(error):  # detect_anomaly has told the place before
+            raise
+        sys.exit(refuse(f"{error} Above is the operation, where it was called."))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -68,11 +78,26 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def command(args: list[str]) -> None:
+    """Those that need no Trainer, and then the others."""
+    if args[:1] == ["merge"]:
+        merge(args[1:])
+    elif args[:1] == ["memory"]:
+        from . import memory  # which needs the command line itself
+
+        memory.main(args[1:])
+    else:
+        CLI(args)
+
+
 def quieten() -> None:
     """Keep back what Lightning says and no user of this project can act on."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(worth_saying)
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # that of a run that goes on
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # as on any host of a cluster
+    warnings.filterwarnings("ignore", ".*not supported by the model summary.*")
+    warnings.filterwarnings("ignore", ".*overrides the configure_model callback.*")  # which does nothing then
 
 
 def worth_saying(record: logging.LogRecord) -> bool:
@@ -98,7 +123,13 @@ class CLI(LightningCLI):
                 save_config_kwargs={"save_to_log_dir": False},
                 trainer_defaults={"callbacks": [callbacks.Curves(), callbacks.SavePredictions()]},
                 parser_class=Parser,
-                parser_kwargs={"prog": NAME, "allow_abbrev": False, **{stage: dict(each) for stage in STAGES}},
+                parser_kwargs={
+                    "prog": NAME,
+                    "description": "Two commands are not in the list below: `merge` makes one file of a checkpoint in"
+                    " shards, `memory` tells what a training needs on each device.",
+                    "allow_abbrev": False,
+                    **{stage: dict(each) for stage in STAGES},
+                },
                 args=args,
                 auto_configure_optimizers=False,
             )
@@ -144,6 +175,7 @@ class CLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        launch.refuse_absent(config.trainer)
         if config.ckpt_path:
             config.ckpt_path = str(checkpoints.checkpoint(self.trained, config.ckpt_path))
         if self.subcommand == "fit":
@@ -156,21 +188,36 @@ class CLI(LightningCLI):
         except ValueError as error:  # a constructor's view of its arguments
             raise MisconfigurationException(str(error)) from error
         path = self.config_init[self.subcommand].ckpt_path
-        if path and Path(path).is_file():
+        if path:
             checkpoints.refuse_other_model(Path(path), self.model.state_dict())
+            self._refuse_other_use(Path(path))
+        averaged = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)
+        if averaged and isinstance(self.trainer.strategy, Sharded):
+            raise checkpoints.RunError("averaged weights are whole, those of --preset fsdp in shards", "one of both")
+
+    def _refuse_other_use(self, path: Path) -> None:
+        if path.is_dir() and not isinstance(self.trainer.strategy, Sharded):
+            attempt = f"{NAME} merge {path}, and --ckpt_path with the file that it makes; or --preset fsdp"
+            raise checkpoints.RunError(f"{path} is in shards, and --trainer.strategy is not", attempt)
+        if path.is_file() and self.subcommand == "fit" and "optimizer_states" not in checkpoints.read(path):
+            attempt = "--ckpt_path with the folder it was made of, and --preset fsdp"
+            raise checkpoints.RunError(f"{path} has weights alone, with which no training can go on", attempt)
 
     def _instantiate_trainer(self, config: dict, callbacks: list[pl.Callback]) -> pl.Trainer:
         if self.subcommand != "fit":
             config["logger"] = False  # the curves of the training stay as they are
         elif config["logger"] in (None, True):
             config["logger"] = loggers(self.run, self.step)
+        launched = launch.launched()
         switched_off = tuple(kind for setting, kind in SWITCHES.items() if config[setting] is False)
         wanted = [callback for callback in callbacks if not isinstance(callback, switched_off)]
         # A checkpoint is saved before other callbacks see the batch that follows it.
         wanted.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
+        if config["overfit_batches"]:
+            wanted.append(SameBatches())
         config["callbacks"] = wanted + as_list(config["callbacks"])
-        config["plugins"] = [*as_list(config["plugins"]), checkpoints.CheckpointIO()]
-        return super()._instantiate_trainer({**config, "default_root_dir": str(self.run)}, [])
+        config["plugins"] = [*as_list(config["plugins"]), *launched.pop("plugins", []), checkpoints.CheckpointIO()]
+        return super()._instantiate_trainer({**config, **launched, "default_root_dir": str(self.run)}, [])
 
     def after_fit(self) -> None:
         best = self.trainer.checkpoint_callback

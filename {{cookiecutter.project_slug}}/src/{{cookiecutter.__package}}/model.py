@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 
 from . import objective
+from .batches import place
 from .network import Network
+from .sharding import shard
 
 Batch = tuple[Tensor, Tensor]
 
@@ -42,6 +46,8 @@ class Model(pl.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{stage}_metrics": objective.metrics().clone(prefix=f"{stage}/") for stage in ("train", "val", "test")}
         )
+        # Lightning's own mean over processes is wrong if their shares are not equal.
+        self.losses = nn.ModuleDict({stage: MeanMetric() for stage in ("val", "test")})
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> "Model":
@@ -54,6 +60,10 @@ class Model(pl.LightningModule):
         memo[id(self)] = copied = type(self).__new__(type(self))
         copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return copied
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:
+            shard(self.network, self.device_mesh["data_parallel"], self.trainer.precision)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
@@ -86,19 +96,29 @@ class Model(pl.LightningModule):
         loss = objective.loss(outputs, targets)
         metrics = self.metrics[f"{stage}_metrics"]
         metrics.update(outputs.detach(), targets)
-        training = stage == "train"
-        # Training's loss is logged as it goes, the rest once an epoch over all batches and processes.
-        self.log(
-            f"{stage}/loss",
-            loss,
-            prog_bar=training,
-            on_step=training,
-            on_epoch=not training,
-            batch_size=len(inputs),
-            sync_dist=not training,
-        )
         self.log_dict(metrics, on_step=False, on_epoch=True)
+        # Training's loss is logged as it goes, the others once an epoch over all batches and processes.
+        if stage == "train":
+            loss, whole = of_all_processes(loss, len(inputs))
+            self.log("train/loss", whole, prog_bar=True)
+        else:
+            self.losses[stage].update(loss, weight=len(inputs))
+            self.log(f"{stage}/loss", self.losses[stage])
         return loss
+
+
+def of_all_processes(loss: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """From the mean loss of this process's share of a batch: the loss to descend, and that of the whole batch.
+
+    Gradients are averaged over the processes as if their shares were equal, and they may differ by a sample.
+    """
+    _, processes = place()
+    if processes == 1:
+        return loss, loss
+    sums = torch.stack([loss.detach() * samples, loss.new_tensor(samples)])
+    distributed.all_reduce(sums)
+    whole, all_samples = sums
+    return loss * (samples * processes / all_samples), whole / all_samples
 
 
 class WarmupCosine(LRScheduler):
