@@ -1,5 +1,5 @@
 # Thin: each recipe is a command of README.md.
-.PHONY: demo test test-all
+.PHONY: demo test test-cluster
 
 UV = python3 tools/uv.py
 
@@ -10,3 +10,6 @@ demo:
 
 test:
 	$(UV) run pytest
+
+test-cluster:
+	$(UV) run pytest -m cluster --numprocesses 0

@@ -1,0 +1,265 @@
+"""Several hosts, for real, on this machine: a SLURM of two nodes, and two network namespaces under torchrun.
+
+Not part of the default run: `pytest -m cluster --numprocesses 0`. Both need root on Linux; what is missing is
+installed with apt-get.
+"""
+
+import csv
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import bake_into
+
+pytestmark = pytest.mark.cluster
+
+LANGUAGE = [
+    "--data.batch_size=7",
+    "--data.context=32",
+    "--trainer.accelerator=cpu",
+    "--trainer.max_steps=60",
+    "--trainer.val_check_interval=20",
+    "--trainer.limit_val_batches=2",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--last_checkpoint.every_n_steps=10",
+]
+# Long enough to be stopped on the way: a step takes a tenth of a second.
+SLOW = """
+import time
+from lit_project.model import Model
+step = Model.training_step
+def slow(*arguments):
+    time.sleep(0.1)
+    return step(*arguments)
+Model.training_step = slow
+"""
+
+
+def needs(command, *packages):
+    """Install what is missing, or skip with the reason."""
+    if not sys.platform.startswith("linux") or os.geteuid():
+        pytest.skip("needs root on Linux: it starts daemons and makes network namespaces")
+    if shutil.which(command):
+        return
+    if not shutil.which("apt-get"):
+        pytest.skip(f"{command} is missing, and this machine has no apt-get to install {' '.join(packages)} with")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True}
+    if subprocess.run(install, **quiet).returncode:
+        subprocess.run(["apt-get", "update"], **quiet)
+        if subprocess.run(install, **quiet).returncode:
+            pytest.skip(f"apt-get cannot install {' '.join(packages)} here")
+
+
+@pytest.fixture
+def project(tmp_path, python):
+    """A baked project whose environment is where `uv sync` would put it, and whose steps are slow enough to watch."""
+    project = bake_into(tmp_path, task="language", logger="csv")
+    (project / ".venv").symlink_to(python.parents[1])
+    source = project / "src/lit_project/__main__.py"
+    source.write_text(SLOW + source.read_text())
+    return project
+
+
+def environment(project, **more):
+    path = f"{project}/.venv/bin:{os.environ['PATH']}"
+    settings = {"PYTHONPATH": f"{project}/src", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "", "PATH": path}
+    return {**os.environ, **settings, **more}
+
+
+def rows(project, run):
+    path = project / "runs" / run / "metrics.csv"
+    return list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+
+
+def steps(project, run):
+    """The steps whose training loss was logged."""
+    return [int(row["step"]) for row in rows(project, run) if row["train/loss"]]
+
+
+def wait_for(what, seconds, log):
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s in vain:\n{log()[-6000:]}", pytrace=False)
+        time.sleep(0.2)
+
+
+@contextmanager
+def running(command, log, **options):
+    """A process, ended with all that it started."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+SLURM = """
+ClusterName=local
+SlurmctldHost=localhost
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+ReturnToService=2
+SlurmctldPort={ports[0]}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmdSpoolDir={folder}/%n
+StateSaveLocation={folder}/state
+SlurmdParameters=config_overrides
+SchedulerType=sched/backfill
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+JobRequeue=1
+KillWait=10
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=2000 State=UNKNOWN
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 RealMemory=2000 State=UNKNOWN
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def free_ports(count):
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """A SLURM with the nodes n1 and n2 on this machine, without systemd and cgroups; gives the path of its settings."""
+    needs("slurmctld", "slurm-wlm", "munge")
+    folder = tmp_path / "slurm"
+    for name in ("state", "n1", "n2"):
+        (folder / name).mkdir(parents=True)
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(64))
+    key.chmod(0o600)
+    config = folder / "slurm.conf"
+    config.write_text(SLURM.format(folder=folder, host=socket.gethostname().partition(".")[0], ports=free_ports(3)))
+    munge = ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket"]
+    munge += [f"--{kind}-file={folder}/munge.{kind}" for kind in ("log", "pid", "seed")]
+    daemons = [munge, ["slurmctld", "-D", "-c"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"]]
+    settings = {**os.environ, "SLURM_CONF": str(config)}
+    log = folder / "log"
+    with ExitStack() as stack:
+        for daemon in daemons:
+            stack.enter_context(running(daemon, log, env=settings))
+            if daemon is munge:
+                wait_for((folder / "munge.socket").exists, 10, log.read_text)
+        listing = ["sinfo", "--noheader", "--Node", "--format=%T"]
+
+        def idle():
+            return subprocess.run(listing, env=settings, capture_output=True, text=True).stdout == "idle\nidle\n"
+
+        wait_for(idle, 30, log.read_text)
+        yield config
+
+
+def test_slurm_job_is_requeued_by_its_signal_and_finishes(project, slurm):
+    settings = environment(project, SLURM_CONF=str(slurm), MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo")
+
+    def ask(*command):
+        return subprocess.run(command, env=settings, cwd=project, capture_output=True, text=True, check=True).stdout
+
+    small = ["--ntasks-per-node=1", "--gpus-per-node=0", "--cpus-per-task=1", "--time=10"]
+    job = ask("sbatch", "--parsable", *small, "scripts/train.sbatch", *LANGUAGE).strip()
+    run = f"slurm-{job}"
+    log = project / f"slurm-{job}.log"
+
+    def state():
+        return ask("squeue", "--noheader", "--jobs", job, "--states=all", "--format=%T").strip()
+
+    wait_for(lambda: len(steps(project, run)) > 15, 120, log.read_text)
+    ask("scancel", "--signal=USR1", job)
+    wait_for(lambda: state() == "PENDING", 60, log.read_text)
+    assert "Stopped by SIGUSR1" in log.read_text()
+    stopped = steps(project, run)
+    assert 15 < len(stopped) < 60
+    time.sleep(3)  # a node starts no job in the second in which it was killed there
+    ask("scontrol", "update", f"JobId={job}", "StartTime=now")  # otherwise, two minutes later
+    wait_for(lambda: state() == "COMPLETED", 120, log.read_text)
+    assert steps(project, run) == list(range(60))
+    assert "MEMBER: 2/2" in log.read_text()
+    assert [path.name for path in (project / "runs").iterdir()] == [run]
+
+
+@pytest.fixture
+def hosts():
+    """Two hosts, network namespaces n0 and n1 with the addresses 10.77.0.1 and 10.77.0.2, joined by a cable."""
+    needs("ip", "iproute2")
+    names = [f"lit{os.getpid()}n{number}" for number in (0, 1)]
+    ends = [f"v{os.getpid()}n{number}" for number in (0, 1)]
+
+    def ip(*words):
+        return subprocess.run(["ip", *words], capture_output=True, text=True)
+
+    try:
+        for name in names:
+            if refused := ip("netns", "add", name).stderr:
+                pytest.skip(f"this machine makes no network namespaces: {refused.strip()}")
+        ip("link", "add", ends[0], "netns", names[0], "type", "veth", "peer", "name", ends[1], "netns", names[1])
+        for number, (name, end) in enumerate(zip(names, ends, strict=True), start=1):
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", end)
+            ip("-n", name, "link", "set", end, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield list(zip(names, ends, strict=True))
+    finally:
+        for name in names:
+            ip("netns", "del", name)
+
+
+def test_killed_worker_on_one_of_two_hosts_is_started_again_and_the_run_ends(project, hosts):
+    torchrun = ["torchrun", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d"]
+    torchrun += ["--rdzv-id=job", "--rdzv-endpoint=10.77.0.1:29400"]
+    fit = ["-m", "lit_project", "fit", "--preset=multi-node", *LANGUAGE]
+    run = "torchrun-job"
+    logs = [project / f"host{number}.log" for number in (0, 1)]
+
+    def told():
+        return "\n".join(log.read_text()[-3000:] for log in logs)
+
+    with ExitStack() as stack:
+        agents = []
+        for number, ((name, end), log) in enumerate(zip(hosts, logs, strict=True)):
+            # Both have this machine's name, from which torchrun would conclude which host has the rendezvous.
+            own = [f"--rdzv-conf=is_host={number == 0}", f"--local-addr=10.77.0.{number + 1}"]
+            agent = ["ip", "netns", "exec", name, *torchrun, *own, *fit]
+            settings = environment(project, GLOO_SOCKET_IFNAME=end)
+            agents.append(stack.enter_context(running(agent, log, cwd=project, env=settings)))
+        wait_for(lambda: len(steps(project, run)) > 15, 120, told)
+        workers = subprocess.run(["ip", "netns", "pids", hosts[1][0]], capture_output=True, text=True).stdout.split()
+        worker = max(map(int, workers))
+        assert "lit_project" in Path(f"/proc/{worker}/cmdline").read_text()
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: all(agent.poll() is not None for agent in agents), 240, told)
+        assert [agent.returncode for agent in agents] == [0, 0], told()
+    assert steps(project, run) == list(range(60))
+    assert "Restored all states" in told()
+    assert [path.name for path in (project / "runs").iterdir()] == [run]
