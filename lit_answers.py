@@ -4,6 +4,8 @@ A local extension (https://cookiecutter.readthedocs.io/en/stable/advanced/local_
 after the folder has been named and where `--accept-hooks` allows them.
 """
 
+import contextlib
+import importlib.util
 import json
 import keyword
 import re
@@ -35,25 +37,27 @@ NAMES = """
 annotationlib case compression distutils match tomllib type
 build data dist docs examples runs scripts src test tests variants
 aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
-absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio attr attrs
-blinker cachetools certifi cffi cfgv charset_normalizer click cloudpickle codespell codespell_lib colorama
-contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks databricks_sdk dateutil
-deepspeed detect_secrets distlib distro docker docstring_parser dotenv fastapi filelock flask flask_cors
-fonttools frozenlist fsspec functorch git gitdb gitpython google google_auth googleapis_common_protos
-graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 httpcore httpx huey hydra identify idna
-importlib_metadata iniconfig isympy itsdangerous jinja2 joblib jsonargparse kiwisolver lightning
+absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize attr
+attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle codespell
+codespell_lib colorama contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks
+databricks_sdk dateutil deepspeed detect_secrets distlib distro docker docstring_parser dotenv fastapi
+fastjsonschema filelock flask flask_cors fonttools frozenlist fsspec functorch git gitdb gitpython google
+google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11
+httpcore httpx huey hydra identify idna importlib_metadata iniconfig isympy itsdangerous jinja2 joblib
+jsonargparse jsonschema jsonschema_specifications jupyter jupyter_core kiwisolver librt lightning
 lightning_fabric lightning_utilities litserve mako markdown markdown_it markdown_it_py markupsafe matplotlib
-mdurl mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict mypy mypyc narwhals networkx nodeenv
-numpy nvidia omegaconf onnx onnxruntime onnxscript opentelemetry opentelemetry_api
-opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
+mdurl mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict mypy mypy_extensions mypyc narwhals
+nbformat nbstripout networkx nodeenv numpy nvidia omegaconf onnx onnxruntime onnxscript opentelemetry
+opentelemetry_api opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
 opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http opentelemetry_proto
-opentelemetry_sdk opentelemetry_semantic_conventions packaging pandas pil pillow platformdirs pluggy
-pre_commit prettytable propcache protobuf py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core
-pygments pylab pyparsing pyright pytest python_dateutil python_discovery python_dotenv pytorch_lightning
-pyyaml requests rich ruff safetensors scikit_learn scipy setuptools sklearn skops smmap sniffio sqlalchemy
-sqlparse starlette sympy tensorboard tensorboard_data_server threadpoolctl torch torch_xla torchaudio
-torchdata torchgen torchmetrics torchvision tqdm triton typeshed_client typing_extensions typing_inspection
-tzdata urllib3 uv uvicorn virtualenv wandb wcwidth werkzeug xxhash yaml yarl zipp zizmor
+opentelemetry_sdk opentelemetry_semantic_conventions packaging pandas pathspec pil pillow platformdirs pluggy
+pre_commit pre_commit_hooks prettytable propcache protobuf py pyarrow pyasn1 pyasn1_modules pycparser pydantic
+pydantic_core pygments pylab pyparsing pyright pytest python_dateutil python_discovery python_dotenv
+pytorch_lightning pyyaml referencing regress requests rich rpds rpds_py ruamel ruamel_yaml ruff safetensors
+scikit_learn scipy setuptools sklearn skops smmap sniffio sqlalchemy sqlparse starlette sympy tensorboard
+tensorboard_data_server threadpoolctl torch torch_xla torchaudio torchdata torchgen torchmetrics torchvision
+tqdm traitlets triton typeshed_client typing_extensions typing_inspection tzdata urllib3 uv uvicorn
+validate_pyproject virtualenv wandb wcwidth werkzeug xxhash yaml yarl zipp zizmor
 """
 TAKEN = {*NAMES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}
 
@@ -63,6 +67,10 @@ class Answers(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        # cruft bakes two versions in one process: the second has to find its own filters, not these.
+        sys.modules.pop(__name__, None)
+        with contextlib.suppress(OSError):
+            Path(importlib.util.cache_from_source(__file__)).unlink()
         if tuple(int(part) for part in cookiecutter.__version__.split(".")[:2]) < OLDEST:
             raise refusal(f"cookiecutter {cookiecutter.__version__} is too old; pip install --upgrade cookiecutter")
         environment.filters.update(checked=checked, markdown=markdown, quoted=quoted, slug=slug)

@@ -24,7 +24,8 @@ for option in Path("variants").iterdir():
     promote(option / ANSWERS[option.name])
 shutil.rmtree("variants")
 
-slug = ANSWERS["project_slug"]
-print(f"""Next: cd {slug} && git init
+if "_output_dir" in ANSWERS:  # not under cruft, which also bakes to compare and prints a patch
+    slug = ANSWERS["project_slug"]
+    print(f"""Next: cd {slug} && git init
       uv run {slug} fit    (or: pip install -e . && {slug} fit)
       uv run pytest""")
