@@ -8,15 +8,23 @@ Here nothing has to be remembered but the number of the epoch and of the batch.
 import random
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import distributed
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 Request = tuple[int, list[int]]
 # What is drawn at random while a batch is loaded, and while it is used.
 LOADING, USING = 0, 1
+
+
+class Samples(Protocol):
+    """A dataset with a length; one that has `__getitems__` too is asked for a batch at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any: ...
 
 
 class Batches:
@@ -27,14 +35,14 @@ class Batches:
     numbers in `dataset[i]`, and dropout in the training step, are the same for any number of workers.
 
     Args:
-        dataset: anything with a length and items.
+        dataset: a torch Dataset with a length, or anything else that has items and one.
         batch_size: samples per optimizer step, in all processes together.
         shuffle: a new order each epoch.
         num_workers: processes that load batches, for each process of the training.
         seed: decides the order, and all that is drawn at random while a batch is loaded and used.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool, num_workers: int, seed: int) -> None:
+    def __init__(self, dataset: Samples, batch_size: int, shuffle: bool, num_workers: int, seed: int) -> None:
         self.batch_sampler = Positions(len(dataset), batch_size, shuffle, seed)
         self.loader = DataLoader(
             Seeded(dataset),
@@ -66,10 +74,11 @@ class Batches:
         self.batch_sampler.first = state["first"]
 
 
-class Positions:
+class Positions(Sampler[Any]):
     """The indices of each batch of one epoch, from batch `first` on: as many as fall to this process."""
 
     def __init__(self, samples: int, batch_size: int, shuffle: bool, seed: int) -> None:
+        super().__init__()
         self.samples = samples
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -96,7 +105,7 @@ class Positions:
         process, processes = place()
         (first, self.first), last = (self.first, 0), len(self) - 1
         # Eight bytes a sample at most; a list would take 36.
-        order = range(self.samples)
+        order: Any = range(self.samples)
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed + self.epoch)
             order = torch.randperm(self.samples, generator=generator).numpy()
@@ -110,16 +119,16 @@ class Positions:
         return hash((self.seed, self.epoch, number, process, stream)) % 2**63
 
 
-class Seeded(Dataset):
+class Seeded(Dataset[Any]):
     """Loads each batch with random streams of its own."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Samples) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitems__(self, request: Request) -> list:
+    def __getitems__(self, request: Request) -> list[Any]:
         seed, indices = request
         seed_streams(seed)
         if hasattr(self.dataset, "__getitems__"):

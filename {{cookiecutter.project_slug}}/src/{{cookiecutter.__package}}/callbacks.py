@@ -4,6 +4,7 @@ import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -25,7 +26,7 @@ from .secrets import without_secrets
 class ProgressBar(RichProgressBar):
     """Lightning's, without the number of the version: a run has a name, and lines have 80 columns."""
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict:
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
@@ -105,7 +106,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """Curves by metric and stage: {"loss": {"train": [(step, value), ...], "val": ...}, ..., "learning rate": ...}."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    panels: dict = {}
+    panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     # Losses first, learning rates last, training before validation: the same places and colours in every picture.
     columns = sorted(rows[0].keys() - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
     for column in columns:
@@ -138,11 +139,13 @@ class Compile(pl.Callback):
     """Compiles the network where it stands: the names of its weights, and so its checkpoints, stay as they are."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        pl_module.network.compile()
+        network: Any = pl_module.network
+        network.compile()
 
 
 class SameBatches(pl.Callback):
     """Has --trainer.overfit_batches see the same batches in each epoch, which Lightning does for its own loaders."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.train_dataloader.batch_sampler.shuffle = False
+        loader: Any = trainer.train_dataloader
+        loader.batch_sampler.shuffle = False

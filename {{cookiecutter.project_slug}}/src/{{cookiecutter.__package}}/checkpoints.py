@@ -97,7 +97,7 @@ def checkpoint(run: Path | None, path: str) -> Path:
     own = path in ("best", "last")
     if own and run is None:
         raise RunError(f"there is no training in {RUNS.resolve()} yet; start one with fit")
-    file = run / "checkpoints" / f"{path}.ckpt" if own else Path(path)
+    file = run / "checkpoints" / f"{path}.ckpt" if own and run else Path(path)
     if not file.exists():
         raise RunError(f"there is no checkpoint {file}; give --ckpt_path best, last or a path")
     read(file)
@@ -136,7 +136,7 @@ class CheckpointIO(AsyncCheckpointIO):
         super().__init__(WholeFiles())
         self.tried = False
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         make_plain(checkpoint, tried=self.tried)
         self.tried = True
         # Lightning copies the tensors where they are, and on a device there may be no room for a second state.
@@ -147,7 +147,7 @@ class CheckpointIO(AsyncCheckpointIO):
 class WholeFiles(TorchCheckpointIO):
     """A checkpoint is there whole or not at all; the one before it stays until then."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")  # always the same name: what a kill leaves is used again
@@ -165,7 +165,9 @@ class WholeFiles(TorchCheckpointIO):
                 f" is one, and the same command goes on from it ({' '.join(str(error).split())[:80]})"
             ) from error
 
-    def load_checkpoint(self, path: Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
 
 

@@ -10,12 +10,20 @@ import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 # Lightning uses features that jsonargparse will remove; users can do nothing about it.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, LearningRateMonitor, ProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    WeightAveraging,
+)
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -37,6 +45,7 @@ SWITCHES = {
 }
 JUDGING = ("validate", "test", "predict")
 STAGES = ("fit", *JUDGING)
+Kind = TypeVar("Kind", bound=pl.Callback)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -104,14 +113,14 @@ def worth_saying(record: logging.LogRecord) -> bool:
     return not re.search("Tip:|default `ModelSummary`|to estimate number of stepping batches", record.getMessage())
 
 
-def as_list(value: object) -> list:
+def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 class CLI(LightningCLI):
     """Lightning's command line, with presets and one folder for each run."""
 
-    run: Path | None = None
+    run: Path
 
     def __init__(self, args: list[str]) -> None:
         each = {"default_config_files": [str(CONFIGS / "default.yaml")], "allow_abbrev": False}
@@ -144,7 +153,7 @@ class CLI(LightningCLI):
         for section, callback in callbacks.CONFIGURED.items():
             parser.add_lightning_class_args(callback, section)
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         args = with_presets(args)
         stage, name, fresh = args[0] if args else "", option(args, "--run"), "--fresh" in args
         self.trained = checkpoints.old_run(name if stage in JUDGING else None, option(args, "--ckpt_path"))
@@ -191,8 +200,7 @@ class CLI(LightningCLI):
         if path:
             checkpoints.refuse_other_model(Path(path), self.model.state_dict())
             self._refuse_other_use(Path(path))
-        averaged = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)
-        if averaged and isinstance(self.trainer.strategy, Sharded):
+        if isinstance(self.trainer.strategy, Sharded) and self._callback(WeightAveraging):
             raise checkpoints.RunError("averaged weights are whole, those of --preset fsdp in shards", "one of both")
 
     def _refuse_other_use(self, path: Path) -> None:
@@ -203,9 +211,9 @@ class CLI(LightningCLI):
             attempt = "--ckpt_path with the folder it was made of, and --preset fsdp"
             raise checkpoints.RunError(f"{path} has weights alone, with which no training can go on", attempt)
 
-    def _instantiate_trainer(self, config: dict, callbacks: list[pl.Callback]) -> pl.Trainer:
-        if self.subcommand != "fit":
-            config["logger"] = False  # the curves of the training stay as they are
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+        if self.subcommand != "fit" or config["fast_dev_run"]:
+            config["logger"] = False  # the curves of the training stay as they are, and a trial leaves nothing
         elif config["logger"] in (None, True):
             config["logger"] = loggers(self.run, self.step)
         launched = launch.launched()
@@ -219,10 +227,13 @@ class CLI(LightningCLI):
         config["plugins"] = [*as_list(config["plugins"]), *launched.pop("plugins", []), checkpoints.CheckpointIO()]
         return super()._instantiate_trainer({**config, **launched, "default_root_dir": str(self.run)}, [])
 
+    def _callback(self, kind: type[Kind]) -> Kind | None:
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined] # one of Lightning's connectors sets it
+        return next((callback for callback in callbacks if isinstance(callback, kind)), None)
+
     def after_fit(self) -> None:
-        best = self.trainer.checkpoint_callback
-        last = next((c for c in self.trainer.callbacks if isinstance(c, LastCheckpoint)), None)
-        stopping = next((c for c in self.trainer.callbacks if isinstance(c, EarlyStopping)), None)
+        best, last = self._callback(ModelCheckpoint), self._callback(LastCheckpoint)
+        stopping = self._callback(EarlyStopping)
         kept = (self.run / "config.yaml").exists()  # a fast_dev_run leaves nothing
         reason = (stopping and stopping.stopping_reason_message) or ""
         self._report(

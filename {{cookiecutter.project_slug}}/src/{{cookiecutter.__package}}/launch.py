@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from .checkpoints import RunError
 ELSEWHERE = "--preset cpu or ddp-cpu"
 CUDA = f"{ELSEWHERE}; a GPU that nvidia-smi lists needs a torch with CUDA"
 # By the name of an accelerator: whether it is here, what is missing if not, what to do then.
-ACCELERATORS = {
+ACCELERATORS: dict[str, tuple[Callable[[], bool], str, str]] = {
     "cuda": (CUDAAccelerator.is_available, f"torch {torch.__version__} finds no NVIDIA GPU", CUDA),
     "gpu": (
         lambda: CUDAAccelerator.is_available() or MPSAccelerator.is_available(),

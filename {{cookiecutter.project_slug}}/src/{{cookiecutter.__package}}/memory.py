@@ -68,13 +68,13 @@ class Settings(CLI):
         parser.add_argument("--devices", type=PositiveInt, nargs="+", default=[1, 8, 64, 1000], help="A row for each")
         parser.add_argument("--per_device", type=PositiveInt | None, help="Samples on each device")
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
             self.config = parser.parse_args(["fit", *with_presets(args)])
         except ImportError as error:  # denied: see ALLOWED in __init__.py
             raise RunError(plain(str(error))) from error
 
-    def _nothing(self, *_: Any) -> None:
+    def _nothing(self, subcommand: str = "") -> None:
         """In place of each step of a run."""
 
     before_instantiate_classes = instantiate_classes = _set_seed = _run_subcommand = _nothing

@@ -3,6 +3,7 @@
 import csv
 import os
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
@@ -18,7 +19,7 @@ class MetricsFile(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "Rows":
-        if self._experiment is None:
+        if not isinstance(self._experiment, Rows):
             os.makedirs(self.log_dir, exist_ok=True)
             self._experiment = Rows(self.log_dir)
         return self._experiment
@@ -52,7 +53,7 @@ class Rows(ExperimentWriter):
         with open(self.metrics_file_path, newline="") as file:
             self._replace(list(csv.DictReader(file)))
 
-    def _replace(self, rows: list[dict]) -> None:
+    def _replace(self, rows: list[dict[str, Any]]) -> None:
         """Write the file anew; the one before it stays until this one is whole."""
         path = Path(self.metrics_file_path)
         if not rows:

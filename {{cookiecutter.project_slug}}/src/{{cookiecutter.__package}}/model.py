@@ -3,15 +3,16 @@
 import copy
 import math
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, MetricCollection
 
 from . import objective
 from .batches import place
@@ -50,9 +51,9 @@ class Model(pl.LightningModule):
         self.losses = nn.ModuleDict({stage: MeanMetric() for stage in ("val", "test")})
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> "Model":
+    def load_from_checkpoint(cls, checkpoint_path: str | Path | IO[Any], *args: Any, **kwargs: Any) -> "Model":
         """Lightning's, which would run code from a checkpoint that it is given by its http address."""
-        return super().load_from_checkpoint(checkpoint_path, **{**kwargs, "weights_only": True})
+        return super().load_from_checkpoint(checkpoint_path, *args, **{**kwargs, "weights_only": True})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         """A copy, as for averaged weights. What makes optimizers is shared: it holds the command line and data."""
@@ -81,7 +82,7 @@ class Model(pl.LightningModule):
         inputs = batch if isinstance(batch, Tensor) else batch[0]
         return objective.prediction(self(inputs))
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.parameters())
         scheduler = self.lr_scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -94,7 +95,7 @@ class Model(pl.LightningModule):
         inputs, targets = batch
         outputs = self(inputs)
         loss = objective.loss(outputs, targets)
-        metrics = self.metrics[f"{stage}_metrics"]
+        metrics = cast(MetricCollection, self.metrics[f"{stage}_metrics"])
         metrics.update(outputs.detach(), targets)
         self.log_dict(metrics, on_step=False, on_epoch=True)
         # Training's loss is logged as it goes, the others once an epoch over all batches and processes.
@@ -102,8 +103,9 @@ class Model(pl.LightningModule):
             loss, whole = of_all_processes(loss, len(inputs))
             self.log("train/loss", whole, prog_bar=True)
         else:
-            self.losses[stage].update(loss, weight=len(inputs))
-            self.log(f"{stage}/loss", self.losses[stage])
+            mean = cast(MeanMetric, self.losses[stage])
+            mean.update(loss, weight=len(inputs))
+            self.log(f"{stage}/loss", mean)
         return loss
 
 
@@ -141,7 +143,7 @@ class WarmupCosine(LRScheduler):
         self.floor = floor
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         return [peak * self.factor(self.last_epoch) for peak in self.base_lrs]
 
     def factor(self, step: int) -> float:

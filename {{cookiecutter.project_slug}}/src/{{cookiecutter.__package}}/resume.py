@@ -87,7 +87,7 @@ class LastCheckpoint(pl.Callback):
         if self._state:
             restore(trainer, pl_module, self._state)
             self._state = {}
-        if trainer.fast_dev_run or batch_idx % trainer.accumulate_grad_batches:
+        if is_trial(trainer) or batch_idx % trainer.accumulate_grad_batches:
             return  # between two optimizer steps there are gradients, which no checkpoint holds
         due, signum = self._agree(trainer)
         if due or signum:
@@ -109,7 +109,7 @@ class LastCheckpoint(pl.Callback):
                 self._check_losses()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.fast_dev_run:
+        if not is_trial(trainer):
             self._finished = True
             self.save(trainer)
         self.seconds_training = time.monotonic() - self._started
@@ -150,11 +150,12 @@ class LastCheckpoint(pl.Callback):
 
     def _find_batch(self, trainer: pl.Trainer) -> None:
         """Lightning tells loaders where to begin, but not if a schedule asked for the number of steps before."""
-        loaders = trainer.fit_loop._combined_loader
-        before, now = [[state.get("batches") for state in states] for states in (self._loaders, loaders._state_dicts())]
+        loaders: Any = trainer.fit_loop._combined_loader
+        states = self._loaders, loaders._state_dicts()
+        before, now = ([each.get("batches", 0) for each in loader_states] for loader_states in states)
         # What is left for a last batch may do for one process, and be too little for two.
         spare = int(self._state.get("processes", trainer.world_size) != trainer.world_size)
-        if self._loaders and any(old != new and abs(old - new) > spare for old, new in zip(before, now, strict=True)):
+        if self._loaders and any(abs(old - new) > spare for old, new in zip(before, now, strict=True)):
             raise RunError(
                 f"an epoch had {before[0]} batches when the checkpoint was saved, and has {now[0]}: data.batch_size or"
                 " the data changed; start a new run with another --run or --fresh"
@@ -195,7 +196,7 @@ class LastCheckpoint(pl.Callback):
         """Take over from Lightning, whose handlers raise in the middle of things and broadcast from within."""
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread do it
             heeded = [signum for signum in STOPPING if signal.getsignal(signum) != signal.SIG_IGN]
-            before = {signum: signal.signal(signum, self._note) for signum in heeded}
+            before: dict[int, Any] = {signum: signal.signal(signum, self._note) for signum in heeded}
             self._handlers = self._handlers or before
 
     def _note(self, signum: int, frame: Any) -> None:
@@ -208,6 +209,10 @@ class LastCheckpoint(pl.Callback):
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
         self._handlers = {}
+
+
+def is_trial(trainer: pl.Trainer) -> bool:
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined] # one of Lightning's connectors sets it
 
 
 def at_batch_start(loops: dict[str, Any], last_batch: bool) -> None:

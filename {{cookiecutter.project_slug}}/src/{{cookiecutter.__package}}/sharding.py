@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning.strategies import ModelParallelStrategy
@@ -51,16 +51,17 @@ class Sharded(ModelParallelStrategy):
         path = Path(self.broadcast(checkpoint_path))
         if path.is_file():
             return super().load_checkpoint(path, weights_only=True)
-        states = {"state_dict": get_model_state_dict(self.model)}
+        module = cast(nn.Module, self.model)
+        states: dict[str, Any] = {"state_dict": get_model_state_dict(module)}
         for number, optimizer in enumerate(self.optimizers):
-            states[f"optimizer_{number}"] = get_optimizer_state_dict(self.model, optimizer)
+            states[f"optimizer_{number}"] = get_optimizer_state_dict(module, optimizer)
         try:
             shards.load(states, path)
         except CheckpointException as error:  # what each process has met
             raise checkpoints.unreadable(path, error) from error
-        set_model_state_dict(self.model, states["state_dict"])
+        set_model_state_dict(module, states["state_dict"])
         for number, optimizer in enumerate(self.optimizers):
-            set_optimizer_state_dict(self.model, optimizer, states[f"optimizer_{number}"])
+            set_optimizer_state_dict(module, optimizer, states[f"optimizer_{number}"])
         return torch.load(path / shards.VALUES, weights_only=True)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger, MLFlowLogger
-from pytorch_lightning.utilities import rank_zero_only
 
 from .metrics_file import MetricsFile
 
@@ -38,6 +37,6 @@ class OneRun(MLFlowLogger):
     @property
     def experiment(self) -> Any:
         client = super().experiment
-        if rank_zero_only.rank == 0 and not self.file.exists():
+        if self._run_id and not self.file.exists():  # only the first process has one
             self.file.write_text(self._run_id)
         return client

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .batches import Batches
+from .batches import Batches, Samples
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -93,11 +93,11 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def _loader(self, dataset: Dataset, shuffle: bool = False) -> Batches:
+    def _loader(self, dataset: Samples, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
-class Windows(Dataset):
+class Windows(Dataset[tuple[Tensor, Tensor]]):
     """A file of tokens cut into windows side by side: pairs of (context,) int64, the second one token further on.
 
     Args:

@@ -15,7 +15,7 @@ def loss(outputs: Tensor, targets: Tensor) -> Tensor:
 class BitsPerByte(MeanMetric):
     """The mean of -log2 p(byte): what an ideal coder would need, comparable with a file compressor's rate."""
 
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
+    def update(self, outputs: Tensor, targets: Tensor) -> None:  # type: ignore[override] # as a collection calls it
         super().update(loss(outputs, targets) / math.log(2), weight=targets.numel())
 
 

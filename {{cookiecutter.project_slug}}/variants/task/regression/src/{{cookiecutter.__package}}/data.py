@@ -6,9 +6,9 @@ from typing import Literal, get_args
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset, random_split
+from torch.utils.data import TensorDataset, random_split
 
-from .batches import Batches
+from .batches import Batches, Samples
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 ROWS = 442
@@ -66,13 +66,13 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def _loader(self, dataset: Dataset, shuffle: bool = False) -> Batches:
+    def _loader(self, dataset: Samples, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
 def read(features: list[Feature]) -> tuple[Tensor, Tensor]:
     """All rows: (442, features) and (442, 1), float32."""
-    from sklearn.datasets import load_diabetes  # a second to import, which --help need not wait for
+    from sklearn.datasets import load_diabetes  # type: ignore[import-untyped] # a second to import, which --help need not wait for
 
     data = load_diabetes()
     columns = [get_args(Feature).index(name) for name in features]

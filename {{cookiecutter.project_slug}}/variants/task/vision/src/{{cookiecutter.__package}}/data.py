@@ -4,9 +4,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset, TensorDataset, random_split
+from torch.utils.data import TensorDataset, random_split
 
-from .batches import Batches
+from .batches import Batches, Samples
 
 
 class DataModule(pl.LightningDataModule):
@@ -62,17 +62,17 @@ class DataModule(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> list[Tensor]:
         """On the device, where a whole batch is moved at once."""
         pictures, classes = batch
-        if self.trainer.training:
+        if self.trainer and self.trainer.training:
             pictures = shift(pictures, self.max_shift)
         return [pictures, classes]
 
-    def _loader(self, dataset: Dataset, shuffle: bool = False) -> Batches:
+    def _loader(self, dataset: Samples, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
 def read() -> tuple[Tensor, Tensor]:
     """All pictures and their classes: (1797, 1, 8, 8) float32 in [0, 1], and (1797,) int64."""
-    from sklearn.datasets import load_digits  # a second to import, which --help need not wait for
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped] # a second to import, which --help need not wait for
 
     digits = load_digits()
     pictures = torch.tensor(digits.images / 16, dtype=torch.float32)
