@@ -66,6 +66,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.fixture
+def tools(python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `uv run` in a baked project take that environment, as it is, and mypy remember the libraries it has read."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(python.parent), str(Path(find_uv()).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", str(python.parents[1]))
+    monkeypatch.setenv("UV_NO_SYNC", "1")
+    monkeypatch.setenv("MYPY_CACHE_DIR", str(ROOT / "build" / f"mypy-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"))
+
+
 def find_uv() -> str:
     """The uv that runs these tests, which may be a private one outside the PATH."""
     return os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")

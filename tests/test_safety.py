@@ -1,13 +1,12 @@
 """What gets into a baked project from outside, and what must not get out of it."""
 
-import os
+import json
 import random
 import re
 import shutil
 import string
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import CHOICES, ROOT, bake_into, find_uv, pyproject, run
@@ -128,14 +127,14 @@ PLANTED = {
 }
 
 
-def test_pre_commit_finds_every_planted_key(bake, python, monkeypatch):
+def test_pre_commit_finds_every_planted_key(bake, python, tools):
     project = bake()
-    monkeypatch.setenv("PATH", os.pathsep.join([str(python.parent), str(Path(find_uv()).parent), os.environ["PATH"]]))
-    monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", str(python.parents[1]))
-    monkeypatch.setenv("UV_NO_SYNC", "1")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
     subprocess.run(["git", "add", "--all"], cwd=project, check=True)
-    run([python, "-m", "pre_commit", "run", "--all-files"], project)
+    cruft = {"template": "https://host/template", "commit": "0123456789abcdef0123456789abcdef01234567"}
+    (project / ".cruft.json").write_text(json.dumps(cruft, indent=2) + "\n")
+    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
+    run([python, "-m", "pre_commit", "run", "detect-secrets", "--all-files"], project)
     for name, text in PLANTED.items():
         (project / name).write_text(text + "\n")
         command = [python, "-m", "pre_commit", "run", "detect-secrets", "--files", name]

@@ -6,7 +6,6 @@ import pytest
 import torch
 import yaml
 
-from {{ cookiecutter.__package }}.arguments import PRESETS
 from {{ cookiecutter.__package }}.checkpoints import CheckpointIO, RunError
 from {{ cookiecutter.__package }}.cli import main
 from {{ cookiecutter.__package }}.secrets import masked, without_secrets
@@ -28,14 +27,6 @@ def test_configuration_imports_nothing_but_what_is_allowed(workplace, monkeypatc
     assert stopped.value.code == 2
     assert "evil.Run is not among what a configuration may name: see ALLOWED" in capfd.readouterr().err
     assert not Path("executed").exists()
-
-
-@pytest.mark.parametrize("preset", [None, *PRESETS])
-def test_every_shipped_configuration_is_allowed(preset, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", *(["--preset", preset] if preset else []), "--print_config"])
-    assert not stopped.value.code
-    assert "model:" in capsys.readouterr().out
 
 
 def test_checkpoint_that_could_run_code_is_refused_in_one_line(capfd):

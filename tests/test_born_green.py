@@ -1,0 +1,74 @@
+"""What is baked passes its own checks and can be installed, for every pair of answers."""
+
+import subprocess
+from itertools import combinations, product
+
+import pytest
+from conftest import CHOICES, bake_into, find_uv, run
+
+TESTS = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
+
+
+def pairs(row):
+    """Every two answers of a row: {((option, answer), (option, answer)), ...}."""
+    return set(combinations(row.items(), 2))
+
+
+EVERYTHING = [dict(zip(CHOICES, answers, strict=True)) for answers in product(*CHOICES.values())]
+EVERY_PAIR = set().union(*map(pairs, EVERYTHING))
+
+
+def pairwise():
+    """Rows of answers in which every two answers meet at least once: always the next row with most new pairs."""
+    rows, missing = [], set(EVERY_PAIR)
+    while missing:
+        rows.append(max(EVERYTHING, key=lambda row: len(pairs(row) & missing)))
+        missing -= pairs(rows[-1])
+    return rows
+
+
+def name(row):
+    return "-".join(row.values())
+
+
+def test_rows_are_a_cover_of_all_pairs():
+    rows = pairwise()
+    assert set().union(*map(pairs, rows)) == EVERY_PAIR
+    largest = sorted(map(len, CHOICES.values()))[-2:]
+    print(f"{len(rows)} rows of {len(EVERYTHING)}; fewer than {largest[0] * largest[1]} are impossible")
+    assert largest[0] * largest[1] <= len(rows) <= 1.25 * largest[0] * largest[1]
+
+
+def assert_green(project, python):
+    """Its own checks pass, and its wheel is whole. test_training.py runs its tests, with every task and logger."""
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
+    run([python, "-m", "pre_commit", "run", "--all-files", "--show-diff-on-failure"], project)
+    run([find_uv(), "build", "--quiet"], project)
+    (wheel,) = (project / "dist").glob("*.whl")
+    installed = project / "installed"
+    run([find_uv(), "pip", "install", "--quiet", "--no-deps", "--target", installed, wheel], project)
+    assert "precision: 32-true" in run([python, "-c", FROM_WHEEL, installed], project)
+
+
+# As on another machine: the project's own source is not on the path.
+FROM_WHEEL = """
+import sys
+sys.path = [sys.argv[1], *(folder for folder in sys.path if not folder.endswith("src"))]
+from lit_project.cli import main
+assert main.__code__.co_filename.startswith(sys.argv[1])
+main(["fit", "--preset", "cpu", "--print_config"])
+"""
+
+
+@pytest.mark.parametrize("answers", pairwise(), ids=name)
+def test_baked_project_is_green(tmp_path, python, tools, answers):
+    assert_green(bake_into(tmp_path, **answers), python)
+
+
+@pytest.mark.product
+@pytest.mark.parametrize("answers", EVERYTHING, ids=name)
+def test_baked_project_is_green_and_passes_its_tests_for_every_combination(tmp_path, python, tools, answers):
+    project = bake_into(tmp_path, **answers)
+    assert_green(project, python)
+    assert " passed" in run([python, *TESTS], project)
