@@ -49,14 +49,14 @@ Kind = TypeVar("Kind", bound=pl.Callback)
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command: fit, validate, test or predict.
+    """Run one command: fit, validate, test, predict, merge or memory.
 
     Args:
         args: the words after the command's name; those of `sys.argv` unless given.
 
     Raises:
-        SystemExit: with code 2, after one line on the standard error, for what the user can mend; with 130 or 143
-            when the command was stopped by SIGINT or SIGTERM.
+        SystemExit: with code 2, after a line on the standard error and perhaps one with what to try, for what the
+            user can mend; with 130, 138 or 143 when the command was stopped by SIGINT, SIGUSR1 or SIGTERM.
     """
     quieten()
     args = sys.argv[1:] if args is None else args
