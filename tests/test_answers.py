@@ -45,6 +45,13 @@ def test_length_of_the_name_does_not_disturb_the_format(bake, name):
     run([sys.executable, "-m", "ruff", "format", "--check", "."], project)
 
 
+def test_paths_stay_short_for_the_longest_name(bake):
+    project = bake(project_slug="a" * 40)
+    paths = [path.relative_to(project.parent).as_posix() for path in project.rglob("*")]
+    assert max(map(len, paths)) <= 150
+    assert not [path for path in paths if re.search(r'[<>:"|?*\\]|[ .]$', path)]
+
+
 def test_files_belong_to_the_answers(bake):
     project = bake(ci="gitlab", license="none", logger="csv", task="vision")
     assert (project / ".gitlab-ci.yml").is_file()

@@ -3,10 +3,12 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import CHOICES, PROJECT, QUESTIONS, ROOT
+from conftest import CHOICES, PROJECT, QUESTIONS, ROOT, run
 
 FILES = sorted(path for path in PROJECT.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 PACKAGE_SOURCES = [path for path in FILES if path.suffix == ".py" and {"src", "examples"} & set(path.parts)]
@@ -51,6 +53,16 @@ def test_paths_are_legal_everywhere_and_short():
         assert not re.search(r'[<>:"|?*\\]|[ .]$', relative(path)), path
         assert len(relative(path)) <= 120, path
         assert not path.is_symlink(), path
+
+
+def test_lines_end_alike_everywhere():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not [name for name in tracked.split("\0") if name and b"\r" in (ROOT / name).read_bytes()]
+
+
+def test_template_s_own_python_is_clean():
+    for command in (["check"], ["format", "--check"]):
+        run([sys.executable, "-m", "ruff", *command, "--config", "pyproject.toml", "."], ROOT)
 
 
 def test_at_most_eight_questions_each_with_a_prompt():
