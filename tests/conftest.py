@@ -31,10 +31,10 @@ def bake(tmp_path: Path) -> Callable[..., Path]:
     return lambda **answers: bake_into(tmp_path, **answers)
 
 
-def bake_into(folder: Path, **answers: str) -> Path:
+def bake_into(folder: Path, template: Path = ROOT, **answers: str) -> Path:
     # Without the settings of whoever runs the tests.
     settings = {"no_input": True, "default_config": True, "output_dir": str(folder), "extra_context": answers}
-    return Path(cookiecutter(str(ROOT), **settings))
+    return Path(cookiecutter(str(template), **settings))
 
 
 def pyproject(project: Path) -> dict:

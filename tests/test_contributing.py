@@ -1,0 +1,40 @@
+"""The steps of CONTRIBUTING.md, followed for a toy task."""
+
+import json
+import shutil
+
+from conftest import ROOT, bake_into, run
+
+TOY = ROOT / "tests/toy_task"
+ROW = """  "toy": {
+    "summary": "A linear map that learns to add",
+    "requirements": [],
+    "figure": "a mean distance below 0.05",
+    "preset": "",
+    "change": "--data.rows 512"},
+"""
+
+
+def test_task_is_added_in_the_steps_of_contributing(tmp_path, python, tools):
+    template = tmp_path / "template"
+    shutil.copytree(ROOT, template, ignore=shutil.ignore_patterns("build", ".git", ".uv", ".venv", "tests"))
+    # 1. Its name, and its line in the prompt.
+    questions = json.loads((template / "cookiecutter.json").read_text())
+    questions["task"].append("toy")
+    questions["__prompts__"]["task"]["toy"] = "sums of numbers"
+    (template / "cookiecutter.json").write_text(json.dumps(questions))
+    # 2. Its files.
+    shutil.copytree(TOY, template / "{{cookiecutter.project_slug}}/variants/task/toy")
+    # 3. Its row.
+    choices = template / "templates/choices.j2"
+    text = choices.read_text()
+    assert "{% set TASKS = {\n" in text
+    choices.write_text(text.replace("{% set TASKS = {\n", "{% set TASKS = {\n" + ROW))
+    # 4. Its tests, and everything that a project checks.
+    project = bake_into(tmp_path, template, task="toy", logger="csv")
+    assert "A linear map that learns to add" in (project / "README.md").read_text()
+    run(["git", "init", "--quiet"], project)
+    run(["git", "add", "--all"], project)
+    run([python, "-m", "pre_commit", "run", "--all-files", "--show-diff-on-failure"], project)
+    printed = run([python, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"], project)
+    assert " passed" in printed
