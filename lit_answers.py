@@ -5,6 +5,7 @@ after the folder has been named and where `--accept-hooks` allows them.
 """
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import json
 import keyword
@@ -13,7 +14,6 @@ import sys
 import unicodedata
 from pathlib import Path
 
-import cookiecutter
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -71,8 +71,9 @@ class Answers(Extension):
         sys.modules.pop(__name__, None)
         with contextlib.suppress(OSError):
             Path(importlib.util.cache_from_source(__file__)).unlink()
-        if tuple(int(part) for part in cookiecutter.__version__.split(".")[:2]) < OLDEST:
-            raise refusal(f"cookiecutter {cookiecutter.__version__} is too old; pip install --upgrade cookiecutter")
+        release = importlib.metadata.version("cookiecutter")  # 2.7.0 says of itself that it is 2.6.0
+        if tuple(int(part) for part in release.split(".")[:2]) < OLDEST:
+            raise refusal(f"cookiecutter {release} is too old; pip install --upgrade cookiecutter")
         environment.filters.update(checked=checked, markdown=markdown, quoted=quoted, slug=slug)
         self.own = {path.read_text(encoding="utf-8") for path in ROOT.glob("hooks/*.py")}
         for setting in json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).values():

@@ -117,7 +117,7 @@ def test_unknown_choice_is_refused_by_cookiecutter_and_leaves_nothing(tmp_path):
 
 
 def test_older_cookiecutter_is_refused_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("cookiecutter.__version__", "2.6.0")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.6.0")
     with pytest.raises(FailedHookException, match=r"^Error: cookiecutter 2\.6\.0 is too old; [^\n]+$"):
         bake_into(tmp_path)
 
