@@ -25,6 +25,12 @@ CHOICES = {key: value for key, value in QUESTIONS.items() if isinstance(value, l
 SINGLE_ANSWERS = [(option, answer) for option, answers in CHOICES.items() for answer in answers]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "python" in getattr(item, "fixturenames", ()):
+            item.add_marker("train")
+
+
 @pytest.fixture
 def bake(tmp_path: Path) -> Callable[..., Path]:
     """Bake the template with the default answers, changed as asked."""
@@ -51,7 +57,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for option, answer in SINGLE_ANSWERS:
         settings = pyproject(bake_into(tmp_path_factory.mktemp("bake"), **{option: answer}))
         requirements |= {*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]}
-        day = settings["tool"]["uv"]["exclude-newer"]
+        day = os.environ.get("UV_EXCLUDE_NEWER", settings["tool"]["uv"]["exclude-newer"])
     wanted = json.dumps([sys.version_info[:2], day, sorted(requirements)])
     folder = ROOT / "build" / f"env-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

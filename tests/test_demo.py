@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from conftest import ROOT, run
 
 RECIPES = (ROOT / "Makefile").read_text().replace("$(UV)", "python3 tools/uv.py")
@@ -21,6 +22,7 @@ def test_ci_runs_the_test_command():
     assert recipe("test")[0] in (ROOT / ".ci/run").read_text()
 
 
+@pytest.mark.train
 def test_demo_trains_to_its_end_and_shows_where():
     printed = "".join(run(command.split(), ROOT) for command in recipe("demo"))
     assert "test/mse" in printed
