@@ -31,4 +31,4 @@ def test_baked_project_trains_tests_and_passes_its_own_tests(tmp_path, python, t
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_reference_run_reaches_its_published_figure(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")
-    assert "1 passed" in run([python, *TEST, "-m", "slow"], project)
+    assert "2 passed" in run([python, *TEST, "-m", "slow"], project)  # and a compiled network
