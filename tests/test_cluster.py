@@ -78,7 +78,7 @@ def environment(project, **more):
 
 def rows(project, run):
     path = project / "runs" / run / "metrics.csv"
-    return list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
 def steps(project, run):

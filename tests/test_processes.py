@@ -31,6 +31,10 @@ def rows(project, name):
         return list(csv.DictReader(file))
 
 
+def lines_of(path):
+    return path.read_text().splitlines()
+
+
 def numbers(rows):
     return [{column: float(value) for column, value in row.items() if value} for row in rows]
 
@@ -52,7 +56,7 @@ def test_two_processes_train_like_one_and_see_every_sample_once(tmp_path, python
     assert_alike(rows(project, "one"), rows(project, "two"))
     assert {path.name for path in (project / "runs").iterdir()} == {"one", "two"}
     assert len(list((project / "runs/two/wandb").glob("offline-run-*"))) == 1
-    lines = [list(map(int, line.split())) for n in (0, 1) for line in (project / f"seen-{n}.txt").open()]
+    lines = [list(map(int, line.split())) for n in (0, 1) for line in lines_of(project / f"seen-{n}.txt")]
     training = max(size for size, *_ in lines)
     seen = Counter(sample for size, *samples in lines if size == training for sample in samples)
     if task == "language":  # a part of one epoch
