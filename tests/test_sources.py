@@ -26,6 +26,10 @@ def test_package_source_is_plain_python(path):
     assert "cookiecutter" not in text
 
 
+def test_packages_hold_source_and_configurations_alone():
+    assert {path.suffix for path in FILES if "src" in path.parts} == {".py", ".yaml"}
+
+
 def test_jinja_control_lines_are_under_two_percent():
     lines = [line for path in FILES for line in path.read_text(encoding="utf-8").splitlines()]
     control = [line for line in lines if CONTROL.search(line)]
