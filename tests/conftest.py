@@ -72,6 +72,17 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+# A project's own tests, in its folder.
+OWN_TESTS = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
+
+
+def assert_checks_pass(project: Path, python: Path) -> None:
+    """Everything that pre-commit looks at; with the fixture `tools`."""
+    run(["git", "init", "--quiet"], project)
+    run(["git", "add", "--all"], project)
+    run([python, "-m", "pre_commit", "run", "--all-files", "--show-diff-on-failure"], project)
+
+
 @pytest.fixture
 def tools(python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have `uv run` in a baked project take that environment, as it is, and mypy remember the libraries it has read."""

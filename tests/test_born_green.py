@@ -1,12 +1,9 @@
 """What is baked passes its own checks and can be installed, for every pair of answers."""
 
-import subprocess
 from itertools import combinations, product
 
 import pytest
-from conftest import CHOICES, bake_into, find_uv, run
-
-TESTS = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
+from conftest import CHOICES, OWN_TESTS, assert_checks_pass, bake_into, find_uv, run
 
 
 def pairs(row):
@@ -41,9 +38,7 @@ def test_rows_are_a_cover_of_all_pairs():
 
 def assert_green(project, python):
     """Its own checks pass, and its wheel is whole. test_training.py runs its tests, with every task and logger."""
-    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
-    run([python, "-m", "pre_commit", "run", "--all-files", "--show-diff-on-failure"], project)
+    assert_checks_pass(project, python)
     run([find_uv(), "build", "--quiet"], project)
     (wheel,) = (project / "dist").glob("*.whl")
     installed = project / "installed"
@@ -71,4 +66,4 @@ def test_baked_project_is_green(tmp_path, python, tools, answers):
 def test_baked_project_is_green_and_passes_its_tests_for_every_combination(tmp_path, python, tools, answers):
     project = bake_into(tmp_path, **answers)
     assert_green(project, python)
-    assert " passed" in run([python, *TESTS], project)
+    assert " passed" in run([python, *OWN_TESTS], project)

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from conftest import ROOT, bake_into, run
+from conftest import OWN_TESTS, ROOT, assert_checks_pass, bake_into, run
 
 TOY = ROOT / "tests/toy_task"
 ROW = """  "toy": {
@@ -33,8 +33,5 @@ def test_task_is_added_in_the_steps_of_contributing(tmp_path, python, tools):
     # 4. Its tests, and everything that a project checks.
     project = bake_into(tmp_path, template, task="toy", logger="csv")
     assert "A linear map that learns to add" in (project / "README.md").read_text()
-    run(["git", "init", "--quiet"], project)
-    run(["git", "add", "--all"], project)
-    run([python, "-m", "pre_commit", "run", "--all-files", "--show-diff-on-failure"], project)
-    printed = run([python, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"], project)
-    assert " passed" in printed
+    assert_checks_pass(project, python)
+    assert " passed" in run([python, *OWN_TESTS], project)

@@ -3,12 +3,10 @@
 import json
 
 import pytest
-from conftest import CHOICES, bake_into, run
+from conftest import CHOICES, OWN_TESTS, bake_into, run
 
 SHORT = ["--trainer.max_epochs=1", "--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
 SHORT += ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=2"]
-
-TEST = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
 
 
 @pytest.mark.parametrize("task", CHOICES["task"])
@@ -25,10 +23,10 @@ def test_baked_project_trains_tests_and_passes_its_own_tests(tmp_path, python, t
     outside = {path for path in project.rglob("*") if "__pycache__" not in path.parts} - before
     assert {path.relative_to(project).parts[0] for path in outside} - {"data"} == {"runs"}
     assert {path.name for path in (project / "runs").iterdir()} == {"first"}
-    assert " passed" in run([python, *TEST], project)
+    assert " passed" in run([python, *OWN_TESTS], project)
 
 
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_reference_run_reaches_its_published_figure(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")
-    assert "2 passed" in run([python, *TEST, "-m", "slow"], project)  # and a compiled network
+    assert "2 passed" in run([python, *OWN_TESTS, "-m", "slow"], project)  # and a compiled network

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from .checkpoints import RunError
@@ -41,6 +42,14 @@ def plain(message: str) -> str:
     key, types, value = tried.groups()
     names = re.findall(r"[\w.]+(?=')", types)
     return f"--{key}: expected {' or '.join(names) or types}, got {value!r}"
+
+
+def parse(parser: LightningArgumentParser, args: list[str]) -> Namespace:
+    """The settings that the words ask for; RunError if they name what a configuration may not."""
+    try:
+        return parser.parse_args(args)
+    except ImportError as error:  # denied: see ALLOWED in __init__.py
+        raise RunError(plain(str(error))) from error
 
 
 def nearest(message: str, names: list[str]) -> str:

@@ -120,9 +120,8 @@ def unreadable(file: Path, error: BaseException) -> RunError:
     return RunError(f"{file} cannot be loaded: {reason}")
 
 
-def refuse_other_model(file: Path, weights: dict[str, Tensor]) -> None:
+def refuse_other_model(file: Path, saved: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
     """Raise RunError with the first difference if a checkpoint's weights do not fit these: {name: tensor}."""
-    saved = read(file)["state_dict"]
     for name in [*weights, *saved]:
         shapes = [tuple(where[name].shape) if name in where else "missing" for where in (saved, weights)]
         if shapes[0] != shapes[1]:

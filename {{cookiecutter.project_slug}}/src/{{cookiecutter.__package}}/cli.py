@@ -28,7 +28,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from . import callbacks, checkpoints, launch
-from .arguments import CONFIGS, NAME, PRESETS, Parser, option, plain, refuse, with_presets
+from .arguments import CONFIGS, NAME, PRESETS, Parser, option, parse, refuse, with_presets
 from .callbacks import SameBatches
 from .data import DataModule
 from .logger import loggers
@@ -161,10 +161,7 @@ class CLI(LightningCLI):
         # The settings of the run that goes on, or whose network is used. Flags come later and win.
         known = ["--config", str(source / "config.yaml")] if source and stage in STAGES else []
         known += ["--ckpt_path", "best"] if stage in JUDGING else []
-        try:
-            self.config = parser.parse_args([*args[:1], *known, *args[1:]])
-        except ImportError as error:  # denied: see ALLOWED in __init__.py
-            raise checkpoints.RunError(plain(str(error))) from error
+        self.config = parse(parser, [*args[:1], *known, *args[1:]])
         self._name_callbacks_once()
         self.run = source or checkpoints.new_run(name, fresh)
 
@@ -198,16 +195,17 @@ class CLI(LightningCLI):
             raise MisconfigurationException(str(error)) from error
         path = self.config_init[self.subcommand].ckpt_path
         if path:
-            checkpoints.refuse_other_model(Path(path), self.model.state_dict())
-            self._refuse_other_use(Path(path))
+            saved = checkpoints.read(Path(path))
+            checkpoints.refuse_other_model(Path(path), saved["state_dict"], self.model.state_dict())
+            self._refuse_other_use(Path(path), saved)
         if isinstance(self.trainer.strategy, Sharded) and self._callback(WeightAveraging):
             raise checkpoints.RunError("averaged weights are whole, those of --preset fsdp in shards", "one of both")
 
-    def _refuse_other_use(self, path: Path) -> None:
+    def _refuse_other_use(self, path: Path, saved: dict[str, Any]) -> None:
         if path.is_dir() and not isinstance(self.trainer.strategy, Sharded):
             attempt = f"{NAME} merge {path}, and --ckpt_path with the file that it makes; or --preset fsdp"
             raise checkpoints.RunError(f"{path} is in shards, and --trainer.strategy is not", attempt)
-        if path.is_file() and self.subcommand == "fit" and "optimizer_states" not in checkpoints.read(path):
+        if path.is_file() and self.subcommand == "fit" and "optimizer_states" not in saved:
             attempt = "--ckpt_path with the folder it was made of, and --preset fsdp"
             raise checkpoints.RunError(f"{path} has weights alone, with which no training can go on", attempt)
 

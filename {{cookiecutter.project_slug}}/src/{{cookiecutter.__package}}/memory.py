@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.func import functional_call
 
 from . import objective
-from .arguments import plain, with_presets
+from .arguments import parse, with_presets
 from .checkpoints import RunError
 from .cli import CLI
 from .data import DataModule
@@ -69,10 +69,7 @@ class Settings(CLI):
         parser.add_argument("--per_device", type=PositiveInt | None, help="Samples on each device")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        try:
-            self.config = parser.parse_args(["fit", *with_presets(args)])
-        except ImportError as error:  # denied: see ALLOWED in __init__.py
-            raise RunError(plain(str(error))) from error
+        self.config = parse(parser, ["fit", *with_presets(args)])
 
     def _nothing(self, subcommand: str = "") -> None:
         """In place of each step of a run."""
