@@ -1,4 +1,4 @@
-"""What is baked passes its own checks and can be installed, for every pair of answers."""
+"""What is baked passes its own checks and tests and can be installed, for every pair of answers."""
 
 from itertools import combinations, product
 
@@ -28,22 +28,15 @@ def name(row):
     return "-".join(row.values())
 
 
+ROWS = pairwise()
+ALL = [pytest.param(row, id=name(row), marks=() if row in ROWS else pytest.mark.product) for row in EVERYTHING]
+
+
 def test_rows_are_a_cover_of_all_pairs():
-    rows = pairwise()
-    assert set().union(*map(pairs, rows)) == EVERY_PAIR
+    assert set().union(*map(pairs, ROWS)) == EVERY_PAIR
     largest = sorted(map(len, CHOICES.values()))[-2:]
-    print(f"{len(rows)} rows of {len(EVERYTHING)}; fewer than {largest[0] * largest[1]} are impossible")
-    assert largest[0] * largest[1] <= len(rows) <= 1.25 * largest[0] * largest[1]
-
-
-def assert_green(project, python):
-    """Its own checks pass, and its wheel is whole. test_training.py runs its tests, with every task and logger."""
-    assert_checks_pass(project, python)
-    run([find_uv(), "build", "--quiet"], project)
-    (wheel,) = (project / "dist").glob("*.whl")
-    installed = project / "installed"
-    run([find_uv(), "pip", "install", "--quiet", "--no-deps", "--target", installed, wheel], project)
-    assert "precision: 32-true" in run([python, "-c", FROM_WHEEL, installed], project)
+    print(f"{len(ROWS)} rows of {len(EVERYTHING)}; fewer than {largest[0] * largest[1]} are impossible")
+    assert largest[0] * largest[1] <= len(ROWS) <= 1.25 * largest[0] * largest[1]
 
 
 # As on another machine: the project's own source is not on the path.
@@ -56,14 +49,13 @@ main(["fit", "--preset", "cpu", "--print_config"])
 """
 
 
-@pytest.mark.parametrize("answers", pairwise(), ids=name)
+@pytest.mark.parametrize("answers", ALL)
 def test_baked_project_is_green(tmp_path, python, tools, answers):
-    assert_green(bake_into(tmp_path, **answers), python)
-
-
-@pytest.mark.product
-@pytest.mark.parametrize("answers", EVERYTHING, ids=name)
-def test_baked_project_is_green_and_passes_its_tests_for_every_combination(tmp_path, python, tools, answers):
     project = bake_into(tmp_path, **answers)
-    assert_green(project, python)
+    assert_checks_pass(project, python)
+    run([find_uv(), "build", "--quiet"], project)
+    (wheel,) = (project / "dist").glob("*.whl")
+    installed = project / "installed"
+    run([find_uv(), "pip", "install", "--quiet", "--no-deps", "--target", installed, wheel], project)
+    assert "precision: 32-true" in run([python, "-c", FROM_WHEEL, installed], project)
     assert " passed" in run([python, *OWN_TESTS], project)

@@ -45,6 +45,7 @@ SWITCHES = {
 }
 JUDGING = ("validate", "test", "predict")
 STAGES = ("fit", *JUDGING)
+COMMANDS = (*STAGES, "merge", "memory")
 Kind = TypeVar("Kind", bound=pl.Callback)
 
 
@@ -89,6 +90,9 @@ def main(args: list[str] | None = None) -> None:
 
 def command(args: list[str]) -> None:
     """Those that need no Trainer, and then the others."""
+    word = args[0] if args else "nothing"
+    if word not in COMMANDS and not word.startswith("-"):
+        raise checkpoints.RunError(f"expected one of {', '.join(COMMANDS)}, got {word}")
     if args[:1] == ["merge"]:
         merge(args[1:])
     elif args[:1] == ["memory"]:
@@ -123,6 +127,7 @@ class CLI(LightningCLI):
     run: Path
 
     def __init__(self, args: list[str]) -> None:
+        self.words = args
         each = {"default_config_files": [str(CONFIGS / "default.yaml")], "allow_abbrev": False}
         try:
             super().__init__(
@@ -145,6 +150,12 @@ class CLI(LightningCLI):
         finally:
             with suppress(OSError, AttributeError):  # not empty, or not yet known
                 self.run.rmdir()
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Only the stage that is asked for gets its arguments: those of all four take four times as long."""
+        if subcommand in self.words:
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        return self.init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run", type=str | None, help="Name of the run's folder in runs/")

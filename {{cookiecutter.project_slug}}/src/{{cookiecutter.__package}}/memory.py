@@ -34,7 +34,7 @@ def main(args: list[str]) -> None:
     A device's share of `data.batch_size` is rounded up. `fit` refuses less than one sample a device, and so does the
     row; with `--per_device`, each device has so many, whatever `data.batch_size` is.
     """
-    config = Settings(args).config.fit
+    config = Settings(["fit", *args]).config.fit
     try:
         training = Training(config)
         host = readable(training.count * torch.float32.itemsize)
@@ -69,7 +69,7 @@ class Settings(CLI):
         parser.add_argument("--per_device", type=PositiveInt | None, help="Samples on each device")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parse(parser, ["fit", *with_presets(args)])
+        self.config = parse(parser, with_presets(args))
 
     def _nothing(self, subcommand: str = "") -> None:
         """In place of each step of a run."""
