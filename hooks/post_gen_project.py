@@ -28,4 +28,4 @@ if "_output_dir" in ANSWERS:  # not under cruft, which also bakes to compare and
     slug = ANSWERS["project_slug"]
     print(f"""Next: cd {slug} && git init
       uv run {slug} fit    (or: pip install -e . && {slug} fit)
-      uv run pytest""")
+      uv run pytest    (checks before each commit: uv run pre-commit install)""")
