@@ -76,11 +76,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OWN_TESTS = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
 
 
-def assert_checks_pass(project: Path, python: Path) -> None:
-    """Everything that pre-commit looks at; with the fixture `tools`."""
+def add_to_git(project: Path) -> None:
     run(["git", "init", "--quiet"], project)
     run(["git", "add", "--all"], project)
-    run([python, "-m", "pre_commit", "run", "--all-files", "--show-diff-on-failure"], project)
+
+
+def assert_checks_pass(project: Path) -> None:
+    """Everything that pre-commit looks at; with the fixture `tools`."""
+    add_to_git(project)
+    run(["uv", "run", "pre-commit", "run", "--all-files", "--show-diff-on-failure"], project)
 
 
 @pytest.fixture
@@ -97,7 +101,7 @@ def find_uv() -> str:
     return os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
 
 
-def run(command: list[str | Path], project: Path, code: int = 0) -> str:
+def run(command: list[str | Path], project: Path, code: int = 0, **variables: str) -> str:
     """Run a command in a baked project as if that were installed; return what it printed, fail with another code."""
     environment = {
         **os.environ,
@@ -106,6 +110,7 @@ def run(command: list[str | Path], project: Path, code: int = 0) -> str:
         "COLUMNS": "80",
         "WANDB_MODE": "offline",
         "PYTHONDONTWRITEBYTECODE": "",  # without compiled files, each import of torch takes seconds longer
+        **variables,
     }
     done = subprocess.run(
         command,

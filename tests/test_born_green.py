@@ -52,10 +52,17 @@ main(["fit", "--preset", "cpu", "--print_config"])
 @pytest.mark.parametrize("answers", ALL)
 def test_baked_project_is_green(tmp_path, python, tools, answers):
     project = bake_into(tmp_path, **answers)
-    assert_checks_pass(project, python)
+    assert_checks_pass(project)
     run([find_uv(), "build", "--quiet"], project)
     (wheel,) = (project / "dist").glob("*.whl")
     installed = project / "installed"
     run([find_uv(), "pip", "install", "--quiet", "--no-deps", "--target", installed, wheel], project)
     assert "precision: 32-true" in run([python, "-c", FROM_WHEEL, installed], project)
     assert " passed" in run([python, *OWN_TESTS], project)
+
+
+def test_lock_file_passes_the_checks_as_well(tmp_path, tools):
+    project = bake_into(tmp_path)
+    run(["uv", "lock", "--quiet"], project)
+    assert (project / "uv.lock").stat().st_size > 500_000  # more than other files may have
+    assert_checks_pass(project)

@@ -33,5 +33,5 @@ def test_task_is_added_in_the_steps_of_contributing(tmp_path, python, tools):
     # 4. Its tests, and everything that a project checks.
     project = bake_into(tmp_path, template, task="toy", logger="csv")
     assert "A linear map that learns to add" in (project / "README.md").read_text()
-    assert_checks_pass(project, python)
+    assert_checks_pass(project)
     assert " passed" in run([python, *OWN_TESTS], project)

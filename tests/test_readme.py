@@ -11,7 +11,7 @@ from conftest import ROOT, bake_into, find_uv, run
 
 # By the beginning of a command: where it is run instead, since it takes minutes, other hosts or this person's git.
 ELSEWHERE = {
-    "uv run pytest": "test_training.py",
+    "uv run pytest": "test_born_green.py and test_workflows.py",
     "torchrun": "test_cluster.py",
     "uv run pre-commit run": "test_born_green.py",
 }
