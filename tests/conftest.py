@@ -72,6 +72,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+# Flags of `fit` and `test`: one epoch of three batches.
+SHORT = ["--trainer.max_epochs=1", "--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
+SHORT += ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=2"]
 # A project's own tests, in its folder.
 OWN_TESTS = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no"]
 

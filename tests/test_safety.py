@@ -9,10 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CHOICES, ROOT, bake_into, find_uv, pyproject, run
+from conftest import CHOICES, OWN_TESTS, ROOT, SHORT, bake_into, find_uv, pyproject, run
 from packaging.requirements import Requirement
 from packaging.version import Version
-from test_training import SHORT, TEST
 
 # Releases that must never be installed, and why.
 FORBIDDEN = {
@@ -32,7 +31,7 @@ FORBIDDEN = {
 def test_no_payload_is_run(tmp_path, python, payloads):
     project = bake_into(tmp_path, logger="csv")
     shutil.copy(ROOT / "tests" / payloads, project / "payloads.py")
-    assert " passed" in run([python, *TEST, "--noconftest", "payloads.py"], project)
+    assert " passed" in run([python, *OWN_TESTS, "--noconftest", "payloads.py"], project)
     assert not list(project.rglob("executed"))
 
 

@@ -3,10 +3,7 @@
 import json
 
 import pytest
-from conftest import CHOICES, OWN_TESTS, SINGLE_ANSWERS, bake_into, run
-
-SHORT = ["--trainer.max_epochs=1", "--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
-SHORT += ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=2"]
+from conftest import CHOICES, OWN_TESTS, SHORT, SINGLE_ANSWERS, bake_into, run
 
 
 @pytest.mark.parametrize(("question", "answer"), [each for each in SINGLE_ANSWERS if each[0] in ("task", "logger")])
