@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CHOICES, PROJECT, QUESTIONS, ROOT, run
+from conftest import CHOICES, PROJECT, QUESTIONS, ROOT, pyproject, run
 
 FILES = sorted(path for path in PROJECT.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 PACKAGE_SOURCES = [path for path in FILES if path.suffix == ".py" and {"src", "examples"} & set(path.parts)]
@@ -75,6 +75,10 @@ def test_at_most_eight_questions_each_with_a_prompt():
     assert prompts.keys() == QUESTIONS.keys()
     for option, answers in CHOICES.items():
         assert prompts[option].keys() == {"__prompt__", *answers}
+
+
+def test_template_and_its_projects_name_one_version():
+    assert json.loads((ROOT / "cookiecutter.json").read_text())["_version"] == pyproject(ROOT)["project"]["version"]
 
 
 def test_hook_that_promotes_knows_no_option_by_name():

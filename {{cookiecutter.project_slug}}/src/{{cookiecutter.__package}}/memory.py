@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -22,6 +21,7 @@ from .checkpoints import RunError
 from .cli import CLI
 from .data import DataModule
 from .model import Model
+from .sharding import blocks
 
 DTYPES = {"16": torch.float16, "bf16": torch.bfloat16, "32": torch.float32, "64": torch.float64}
 COLUMNS = ("strategy", "devices", "samples", "parameters", "gradients", "optimizer", "activations", "total")
@@ -169,12 +169,6 @@ class Training:
 
 def elements(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """What fsdp gathers by itself: the members of ModuleLists."""
-    for child in module.children():
-        yield from child if isinstance(child, nn.ModuleList) else blocks(child)
 
 
 def one_sample(settings: Namespace) -> Any:

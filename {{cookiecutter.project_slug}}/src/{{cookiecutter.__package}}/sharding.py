@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,9 +73,14 @@ def shard(network: nn.Module, mesh: DeviceMesh, precision: str) -> None:
     With precision bf16-mixed, weights travel as bfloat16 and gradients as float32.
     """
     mixed = (torch.bfloat16, torch.float32) if precision == "bf16-mixed" else ()
-    blocks = [block for modules in network.modules() if isinstance(modules, nn.ModuleList) for block in modules]
-    for part in [*reversed(blocks), network]:
+    for part in [*blocks(network), network]:
         fully_shard(part, mesh=mesh, mp_policy=MixedPrecisionPolicy(*mixed))
+
+
+def blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The members of a network's outermost ModuleLists."""
+    for child in module.children():
+        yield from child if isinstance(child, nn.ModuleList) else blocks(child)
 
 
 def merge(args: list[str]) -> None:
