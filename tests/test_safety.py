@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CHOICES, OWN_TESTS, ROOT, SHORT, bake_into, find_uv, pyproject, run
+from conftest import CHOICES, OWN_TESTS, ROOT, SHORT, add_to_git, bake_into, find_uv, pyproject, run
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -128,11 +128,9 @@ PLANTED = {
 
 def test_pre_commit_finds_every_planted_key(bake, python, tools):
     project = bake()
-    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
     cruft = {"template": "https://host/template", "commit": "0123456789abcdef0123456789abcdef01234567"}
     (project / ".cruft.json").write_text(json.dumps(cruft, indent=2) + "\n")
-    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
+    add_to_git(project)
     run([python, "-m", "pre_commit", "run", "detect-secrets", "--all-files"], project)
     for name, text in PLANTED.items():
         (project / name).write_text(text + "\n")

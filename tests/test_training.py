@@ -3,12 +3,15 @@
 import json
 
 import pytest
-from conftest import CHOICES, OWN_TESTS, SHORT, SINGLE_ANSWERS, bake_into, run
+from conftest import CHOICES, OWN_TESTS, SHORT, bake_into, run
+
+# The first logger is that of every task.
+BAKES = [{"task": task} for task in CHOICES["task"]] + [{"logger": logger} for logger in CHOICES["logger"][1:]]
 
 
-@pytest.mark.parametrize(("question", "answer"), [each for each in SINGLE_ANSWERS if each[0] in ("task", "logger")])
-def test_baked_project_trains_tests_and_writes_nowhere_else(tmp_path, python, question, answer):
-    project = bake_into(tmp_path, **{question: answer})
+@pytest.mark.parametrize("answers", BAKES, ids=str)
+def test_baked_project_trains_tests_and_writes_nowhere_else(tmp_path, python, answers):
+    project = bake_into(tmp_path, **answers)
     before = {path for path in project.rglob("*") if "__pycache__" not in path.parts}
     command = [python, "-m", "lit_project"]
     printed = run([*command, "fit", "--run", "first", *SHORT], project)

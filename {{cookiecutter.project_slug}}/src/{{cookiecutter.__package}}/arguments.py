@@ -3,6 +3,7 @@
 import difflib
 import re
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,7 +81,7 @@ def with_presets(args: list[str]) -> list[str]:
 
 def option(args: list[str], name: str) -> str | None:
     """The value of one option, read before the rest can be parsed."""
-    for word, following in zip(args, [*args[1:], None], strict=True):
+    for word, following in zip_longest(args, args[1:]):
         if word == name:
             return following
         if word.startswith(f"{name}="):

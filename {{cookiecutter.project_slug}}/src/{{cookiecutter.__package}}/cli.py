@@ -93,9 +93,9 @@ def command(args: list[str]) -> None:
     word = args[0] if args else "nothing"
     if word not in COMMANDS and not word.startswith("-"):
         raise checkpoints.RunError(f"expected one of {', '.join(COMMANDS)}, got {word}")
-    if args[:1] == ["merge"]:
+    if word == "merge":
         merge(args[1:])
-    elif args[:1] == ["memory"]:
+    elif word == "memory":
         from . import memory  # which needs the command line itself
 
         memory.main(args[1:])
