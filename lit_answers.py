@@ -124,6 +124,8 @@ def objection(question: str, text: object) -> str:
         return "begins or ends with a blank"
     if len(text) > LONGEST.get(question, 40):
         return f"has {len(text)} characters, {LONGEST.get(question, 40)} are allowed"
+    if question == "author_name" and "," in text:  # PEP 621
+        return "holds a comma, which the name of an author must not in a package's metadata; name a team, or use 'and'"
     if hidden := next(filter(is_hidden, text), None):
         return f"holds the control or invisible character U+{ord(hidden):04X}"
     return ""

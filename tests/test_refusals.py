@@ -131,6 +131,11 @@ UNUSABLE_SLUGS = [
     *["l" * 41, "l" * 200, "한국어", "🎉"],
 ]
 TEXT_QUESTIONS = ["project_name", "description", "author_name"]
+CARRIED = [  # PEP 621 forbids commas in the name of an author
+    (question, text)
+    for question, text in product(TEXT_QUESTIONS, INJECTIONS + PLAIN)
+    if question != "author_name" or "," not in text
+]
 
 
 def refusal(folder: Path, **answers: str) -> str:
@@ -187,7 +192,7 @@ def wheel_metadata(project: Path) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-@pytest.mark.parametrize(("question", "text"), list(product(TEXT_QUESTIONS, INJECTIONS + PLAIN)))
+@pytest.mark.parametrize(("question", "text"), CARRIED)
 def test_visible_text_is_carried_unchanged_and_never_run(tmp_path, question, text):
     assert not refusal(tmp_path, **{question: text})
 
@@ -195,6 +200,10 @@ def test_visible_text_is_carried_unchanged_and_never_run(tmp_path, question, tex
 @pytest.mark.parametrize(("question", "text"), list(product(TEXT_QUESTIONS, HIDDEN + BLANK + TOO_LONG)))
 def test_text_that_cannot_be_carried_is_refused(tmp_path, question, text):
     assert refusal(tmp_path, **{question: text})
+
+
+def test_comma_in_the_name_of_an_author_is_refused_with_what_to_write(tmp_path):
+    assert "holds a comma" in refusal(tmp_path, author_name="Lovelace, Ada")
 
 
 @pytest.mark.parametrize("slug", USABLE_SLUGS)
