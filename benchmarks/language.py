@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 import yaml
-from lit_language.cli import main
+from lit_language.__main__ import main
 from lit_language.data import DataModule
 
 RUN = Path("runs/large")

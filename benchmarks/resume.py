@@ -20,7 +20,8 @@ import torch
 from torch.utils.data import DataLoader
 
 PACKAGE = Path.cwd().name.replace("-", "_")
-cli, data, resume = (import_module(f"{PACKAGE}.{name}") for name in ("cli", "data", "resume"))
+MODULES = ("__main__", "data", "engine.training.resume")
+entry, data, resume = (import_module(f"{PACKAGE}.{name}") for name in MODULES)
 STEPS = 400
 FLAGS = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.max_epochs=-1"]
 FLAGS += [f"--trainer.max_steps={STEPS}", "--trainer.limit_val_batches=0", "--trainer.log_every_n_steps=50"]
@@ -54,14 +55,14 @@ def nothing(*arguments):
 def steps_per_second(number, ours):
     for (place, name), kept in OURS.items():
         setattr(place, name, kept if ours else stock if name == "Batches" else nothing)
-    cli.main(["fit", "--run", f"bench-{number}-{'ours' if ours else 'stock'}", *FLAGS, *sys.argv[1:]])
+    run = f"bench-{number}-{'ours' if ours else 'stock'}"
+    entry.main(["fit", "--run", run, *FLAGS, *sys.argv[1:]], callbacks=[Clock()])
     return STEPS / Clock.seconds
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     os.chdir(tempfile.mkdtemp())  # for the runs
-    cli.callbacks.Curves = Clock
     both = []
     for number in range(10):
         first = number % 2 == 0  # whoever comes second finds another machine

@@ -20,6 +20,8 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+# What runs inside baked projects, in their environment; tests copy from here.
+PROGRAMS = ROOT / "tests/programs"
 QUESTIONS = {key: value for key, value in json.loads((ROOT / "cookiecutter.json").read_text()).items() if key[0] != "_"}
 CHOICES = {key: value for key, value in QUESTIONS.items() if isinstance(value, list)}
 SINGLE_ANSWERS = [(option, answer) for option, answers in CHOICES.items() for answer in answers]

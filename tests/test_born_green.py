@@ -43,7 +43,7 @@ def test_rows_are_a_cover_of_all_pairs():
 FROM_WHEEL = """
 import sys
 sys.path = [sys.argv[1], *(folder for folder in sys.path if not folder.endswith("src"))]
-from lit_project.cli import main
+from lit_project.__main__ import main
 assert main.__code__.co_filename.startswith(sys.argv[1])
 main(["fit", "--preset", "cpu", "--print_config"])
 """

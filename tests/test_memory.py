@@ -10,14 +10,14 @@ from conftest import bake_into, run
 MEASURE = """
 import json, os, sys
 from torch.profiler import ProfilerActivity, profile
-from lit_project import cli, memory
+from lit_project.__main__ import main
 
 devices, settings, short = (line.split() for line in sys.argv[1:])
 first = os.environ.get("LOCAL_RANK", "0") == "0"
 if first:
-    memory.main(["--devices", *devices, *settings])
+    main(["memory", "--devices", *devices, *settings])
 with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-    cli.main(["fit", *settings, *short])
+    main(["fit", *settings, *short])
 if first:
     profiler.export_chrome_trace("trace.json")
     events = json.load(open("trace.json"))["traceEvents"]
@@ -59,9 +59,9 @@ def test_tables_in_docs_are_what_their_commands_print(tmp_path, python):
     text = (project / "docs/scale.md").read_text(encoding="utf-8").replace(" \\\n", "")
     shown = re.findall(r"^\$ lit-project memory (.*)\n((?:(?!```).*\n)+)", text, re.MULTILINE)
     assert len(shown) == 2
-    print_all = "import sys; from lit_project import memory; [memory.main(line.split()) for line in sys.argv[1:]]"
-    few = "--devices 8 9"
-    printed = run([python, "-W", "ignore", "-c", print_all, *[words for words, _ in shown], few], project)
+    print_all = "import sys; from lit_project.__main__ import main; [main(line.split()) for line in sys.argv[1:]]"
+    few = "memory --devices 8 9"
+    printed = run([python, "-W", "ignore", "-c", print_all, *[f"memory {words}" for words, _ in shown], few], project)
     tables = "".join(table for _, table in shown)
     assert printed[: len(tables)] == tables
     assert re.search(

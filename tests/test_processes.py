@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from conftest import CHOICES, ROOT, bake_into, run
+from conftest import CHOICES, PROGRAMS, bake_into, run
 
 COMMAND = ["-m", "lit_project"]
 # The same network with no randomness of each process's own, and batches that two processes cannot halve.
@@ -20,6 +20,7 @@ TASK = {
         "--trainer.limit_val_batches=3",
         "--data.batch_size=7",
     ],
+    "blank": ["--trainer.max_epochs=3", "--data.samples=128", "--data.batch_size=31"],
 }
 SMALL = ["--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"]
 JUDGED = ["--trainer.limit_test_batches=3", "--trainer.limit_predict_batches=3"]
@@ -49,7 +50,7 @@ def assert_alike(one, other):
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_two_processes_train_like_one_and_see_every_sample_once(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="wandb")
-    shutil.copy(ROOT / "tests/seen.py", project)
+    shutil.copy(PROGRAMS / "seen.py", project)
     flags = [*TASK[task], *SMALL]
     run([python, *COMMAND, "fit", "--run", "one", "--preset", "cpu", *flags], project)
     run([python, "seen.py", "fit", "--run", "two", "--preset", "ddp-cpu", *flags], project)
@@ -63,7 +64,7 @@ def test_two_processes_train_like_one_and_see_every_sample_once(tmp_path, python
         assert set(seen.values()) == {1}
         assert len(seen) == 20 * 7
     else:
-        epochs = {"regression": 4, "vision": 2}[task]
+        epochs = {"regression": 4, "vision": 2, "blank": 3}[task]
         assert seen == dict.fromkeys(range(training), epochs)
 
 
@@ -71,7 +72,7 @@ def test_two_processes_train_like_one_and_see_every_sample_once(tmp_path, python
 def sharded(tmp_path_factory, python):
     """A language project with a run of one process, and the same of two with everything in shards."""
     project = bake_into(tmp_path_factory.mktemp("sharded"), task="language", logger="csv")
-    shutil.copy(ROOT / "tests/stop.py", project)
+    shutil.copy(PROGRAMS / "stop.py", project)
     flags = [*TASK["language"], *SMALL]
     run([python, *COMMAND, "fit", "--run", "one", "--preset", "cpu", *flags], project)
     run([python, *COMMAND, "fit", "--run", "two", *SHARDED, *flags], project)
@@ -82,7 +83,7 @@ def test_shards_train_like_one_process(sharded):
     assert_alike(rows(sharded, "one"), rows(sharded, "two"))
 
 
-@pytest.mark.parametrize("task", ["regression", "vision"])
+@pytest.mark.parametrize("task", [task for task in CHOICES["task"] if task != "language"])  # which is sharded above
 def test_every_task_can_be_sharded(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")
     flags = [*TASK[task], *SMALL, "--trainer.max_epochs=1"]

@@ -51,7 +51,7 @@ def test_every_command_of_a_project_s_readme_does_what_it_says(tmp_path, python,
     assert (project / ".git/hooks/pre-commit").is_file()
 
 
-@pytest.mark.parametrize("task", ["vision", "language"])
+@pytest.mark.parametrize("task", ["vision", "language", "blank"])
 def test_other_tasks_readmes_differ_by_one_flag(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")
     flags = [line for line in commands(project / "README.md") if "--model" in line or "--data" in line]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CHOICES, ROOT, bake_into, run
+from conftest import CHOICES, PROGRAMS, bake_into, run
 
 # Few and small batches, many saves, every kind of moment: validation, ends of epochs, saving.
 SMALL = ["--trainer.log_every_n_steps=1", "--trainer.limit_train_batches=8", "--trainer.limit_val_batches=2"]
@@ -19,6 +19,7 @@ TASK = {
         "--data.context=32",
         "--model.network.dropout=0.1",
     ],
+    "blank": ["--trainer.max_epochs=3"],
 }
 
 
@@ -31,7 +32,7 @@ def seed():
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_killed_runs_end_like_an_untouched_one(tmp_path, python, seed, task):
     project = bake_into(tmp_path, task=task, logger="csv")
-    shutil.copy(ROOT / "tests/kills.py", project)
+    shutil.copy(PROGRAMS / "kills.py", project)
     printed = run([python, "kills.py", seed, "3", *SMALL, *TASK[task]], project)
     print(printed)
     assert "24 kills, not the same: none" in printed
@@ -39,7 +40,7 @@ def test_killed_runs_end_like_an_untouched_one(tmp_path, python, seed, task):
 
 def test_kill_while_saving_leaves_a_whole_checkpoint(tmp_path, python, seed):
     project = bake_into(tmp_path, logger="csv")
-    shutil.copy(ROOT / "tests/saving.py", project)
+    shutil.copy(PROGRAMS / "saving.py", project)
     printed = run([python, "saving.py", seed, "200"], project)
     print(printed)
     assert "200 kills" in printed
@@ -53,7 +54,7 @@ def test_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, python)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", disk]).returncode:
         pytest.skip("mount needs rights that this user has not")
     try:
-        shutil.copy(ROOT / "tests/full_disk.py", project)
+        shutil.copy(PROGRAMS / "full_disk.py", project)
         assert "the checkpoint before it is whole" in run([python, "full_disk.py"], project)
     finally:
         subprocess.run(["umount", disk], check=True)

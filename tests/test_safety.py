@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CHOICES, OWN_TESTS, ROOT, SHORT, add_to_git, bake_into, find_uv, pyproject, run
+from conftest import CHOICES, OWN_TESTS, PROGRAMS, ROOT, SHORT, add_to_git, bake_into, find_uv, pyproject, run
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -30,7 +30,7 @@ FORBIDDEN = {
 @pytest.mark.parametrize("payloads", ["checkpoint_payloads.py", "configuration_payloads.py"])
 def test_no_payload_is_run(tmp_path, python, payloads):
     project = bake_into(tmp_path, logger="csv")
-    shutil.copy(ROOT / "tests" / payloads, project / "payloads.py")
+    shutil.copy(PROGRAMS / payloads, project / "payloads.py")
     assert " passed" in run([python, *OWN_TESTS, "--noconftest", "payloads.py"], project)
     assert not list(project.rglob("executed"))
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import CHOICES, PROJECT, QUESTIONS, ROOT, pyproject, run
 
 FILES = sorted(path for path in PROJECT.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -24,10 +25,12 @@ def test_package_source_is_plain_python(path):
     text = path.read_text(encoding="utf-8")
     ast.parse(text)
     assert "cookiecutter" not in text
+    assert not re.search("lit.project", text, re.IGNORECASE)  # nothing here is rendered, and projects have other names
 
 
-def test_packages_hold_source_and_configurations_alone():
-    assert {path.suffix for path in FILES if "src" in path.parts} == {".py", ".yaml"}
+def test_packages_hold_source_configurations_and_what_the_engine_says_of_itself_alone():
+    others = [path for path in FILES if "src" in path.parts and path.suffix not in (".py", ".yaml")]
+    assert [path.relative_to(path.parents[1]).as_posix() for path in others] == ["engine/README.md"]
 
 
 def test_jinja_control_lines_are_under_two_percent():
@@ -80,6 +83,23 @@ def test_at_most_eight_questions_each_with_a_prompt():
 
 def test_template_and_its_projects_name_one_version():
     assert json.loads((ROOT / "cookiecutter.json").read_text())["_version"] == pyproject(ROOT)["project"]["version"]
+
+
+def class_paths(settings):
+    """Every class_path in a configuration."""
+    if isinstance(settings, dict):
+        yield from (value for key, value in settings.items() if key == "class_path")
+    for part in settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ():
+        yield from class_paths(part)
+
+
+def test_configurations_name_in_short_only_what_the_registry_lists():
+    text = (PROJECT / "src/{{cookiecutter.__package}}/engine/command/registry.py").read_text(encoding="utf-8")
+    registered = set(re.search(r"for kind in \((.+?)\)", text)[1].split(", "))
+    configs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES if "configs" in path.parts]
+    short = {name for settings in configs for name in class_paths(settings) if "." not in name}
+    assert len(configs) > 20
+    assert short == registered
 
 
 def test_hook_that_promotes_knows_no_option_by_name():

@@ -24,6 +24,14 @@ def test_baked_project_trains_tests_and_writes_nowhere_else(tmp_path, python, an
     assert {path.name for path in (project / "runs").iterdir()} == {"first"}
 
 
+def test_data_lies_where_the_variable_says(tmp_path, python):
+    project = bake_into(tmp_path, task="language", logger="csv")
+    fit = [python, "-m", "lit_project", "fit", "--run", "first", *SHORT]
+    run(fit, project, LIT_PROJECT_DATA=str(tmp_path / "scratch"))
+    assert list((tmp_path / "scratch").glob("python-*/train"))
+    assert not (project / "data").exists()
+
+
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_reference_run_reaches_its_published_figure(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")

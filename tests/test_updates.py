@@ -351,16 +351,16 @@ def test_cruft_renames_the_package_and_takes_the_user_s_lines_along(template, pr
     update_answers(project, project_slug="my-model")
     assert takes_v2(project, "my_model")
     assert read(project / "src/my_model/network.py").endswith(MINE)
-    assert pyproject(project)["project"]["scripts"] == {"my-model": "my_model.cli:main"}
+    assert pyproject(project)["project"]["scripts"] == {"my-model": "my_model.__main__:main"}
     assert [path.name for path in (project / "src/lit_project").iterdir()] == ["mine.py"]  # the user moves it
 
 
 def test_package_that_the_user_renamed_is_updated_once_cruft_knows_its_name(template, project):
     git(project, "mv", "src/lit_project", "src/my_model")
-    for name in git(project, "ls-files").splitlines():
-        write(
-            project / name, read(project / name).replace("lit_project", "my_model").replace("lit-project", "my-model")
-        )
+    names = {"lit_project": "my_model", "lit-project": "my-model", "LIT_PROJECT": "MY_MODEL"}
+    for file in git(project, "ls-files").splitlines():
+        for old, new in names.items():
+            write(project / file, read(project / file).replace(old, new))
     commit(project)
     assert answers(project)["project_slug"] == "my-model"
     assert not cruft(project, "diff", "--exit-code")

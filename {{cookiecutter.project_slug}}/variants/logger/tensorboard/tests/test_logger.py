@@ -1,6 +1,8 @@
+"""Metrics and settings reach the logger. Yours: change it with logger.py."""
+
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from {{ cookiecutter.__package }}.cli import main
+from {{ cookiecutter.__package }}.__main__ import main
 
 
 def test_metrics_reach_tensorboard(short):

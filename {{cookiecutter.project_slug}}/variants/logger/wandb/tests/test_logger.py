@@ -1,7 +1,9 @@
+"""Metrics and settings reach the logger. Yours: change it with logger.py."""
+
 import time
 from pathlib import Path
 
-from {{ cookiecutter.__package }}.cli import main
+from {{ cookiecutter.__package }}.__main__ import main
 
 
 def missing(run):

@@ -1,3 +1,5 @@
+"""What this task's data and network must keep to. Yours: change it with data.py and network.py."""
+
 import json
 import os
 from pathlib import Path
@@ -5,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from {{ cookiecutter.__package }}.cli import main
+from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
 from {{ cookiecutter.__package }}.network import Network
 
@@ -58,18 +60,18 @@ def test_impossible_split_is_refused(fraction, tmp_path):
 
 
 def test_token_files_are_made_once_and_whole(tmp_path, monkeypatch):
-    first = prepared(tmp_path)
+    first = prepared(tmp_path / "made")
     assert {path.name for path in first.folder.iterdir()} == set(PARTS)
     monkeypatch.setattr("{{ cookiecutter.__package }}.data.library_files", lambda: pytest.fail("made again"))
-    prepared(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [first.folder.name]
+    prepared(tmp_path / "made")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == [first.folder.name]
 
 
 def test_interrupted_preparation_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("{{ cookiecutter.__package }}.data.library_files", lambda: [Path(__file__), Path("missing.py")])
     with pytest.raises(FileNotFoundError):
-        prepared(tmp_path)
-    assert not list(tmp_path.iterdir())
+        prepared(tmp_path / "made")
+    assert not list((tmp_path / "made").iterdir())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="NTFS makes no files with holes by itself")

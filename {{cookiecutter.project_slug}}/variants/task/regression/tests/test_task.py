@@ -1,3 +1,5 @@
+"""What this task's data and network must keep to. Yours: change it with data.py and network.py."""
+
 import json
 import math
 import runpy
@@ -6,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from {{ cookiecutter.__package }}.cli import main
+from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import DataModule
 from {{ cookiecutter.__package }}.network import Network
 

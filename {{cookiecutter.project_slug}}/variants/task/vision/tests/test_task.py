@@ -1,10 +1,12 @@
+"""What this task's data and network must keep to. Yours: change it with data.py and network.py."""
+
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from {{ cookiecutter.__package }}.cli import main
+from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import DataModule, shift
 from {{ cookiecutter.__package }}.network import Network
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
 
-from .metrics_file import MetricsFile
+from .engine.training.metrics_file import MetricsFile
 
 
 def loggers(run: Path, step: int) -> list[Logger]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, MLFlowLogger
 
-from .metrics_file import MetricsFile
+from .engine.training.metrics_file import MetricsFile
 
 
 def loggers(run: Path, step: int) -> list[Logger]:
@@ -14,7 +14,9 @@ def loggers(run: Path, step: int) -> list[Logger]:
 
     All that they write lies in its folder unless MLFLOW_TRACKING_URI names a server.
     """
-    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{run / 'mlflow.db'}")
+    # MLflow keeps a connection by its address for the whole process, so the path is absolute.
+    database = f"sqlite:///{(run / 'mlflow.db').resolve().as_posix()}"
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", database)
     return [
         MetricsFile(run),
         OneRun(

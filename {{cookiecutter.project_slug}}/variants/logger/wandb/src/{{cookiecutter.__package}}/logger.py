@@ -10,8 +10,8 @@ import wandb
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from .metrics_file import MetricsFile
-from .secrets import masked
+from .engine.saving.secrets import masked
+from .engine.training.metrics_file import MetricsFile
 
 
 def loggers(run: Path, step: int) -> list[Logger]:
@@ -23,7 +23,8 @@ def loggers(run: Path, step: int) -> list[Logger]:
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     return [
         MetricsFile(run),
-        OneRun(project=__package__, name=run.name, save_dir=run, mode=mode, id=run_id(run), resume="allow"),
+        # W&B's own process keeps the working folder in which it was started, so the path is absolute.
+        OneRun(project=__package__, name=run.name, save_dir=run.resolve(), mode=mode, id=run_id(run), resume="allow"),
     ]
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .batches import Batches, Samples
+from .engine.training.batches import Batches, SizedDataset
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -93,7 +93,7 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def _loader(self, dataset: Samples, shuffle: bool = False) -> Batches:
+    def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset, random_split
 
-from .batches import Batches, Samples
+from .engine.training.batches import Batches, SizedDataset
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 ROWS = 442
@@ -66,7 +66,7 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
-    def _loader(self, dataset: Samples, shuffle: bool = False) -> Batches:
+    def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 

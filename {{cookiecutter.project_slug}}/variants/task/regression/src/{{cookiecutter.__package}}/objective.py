@@ -1,20 +1,28 @@
-"""What a good prediction is: the squared distance to the target."""
+"""Objective: what a good prediction is. Here: a small squared distance to the target."""
 
-from torch import Tensor
+from typing import final
+
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanSquaredError, MetricCollection, R2Score
 
 
-def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error: (batch, 1) and (batch, 1) -> a scalar, in the square of the target's unit."""
-    return F.mse_loss(outputs, targets)
+@final
+class Objective(nn.Module):
+    """Mean squared error, in the square of the target's unit."""
 
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss: (batch, 1) and (batch, 1) -> a scalar."""
+        return F.mse_loss(outputs, targets)
 
-def metrics() -> MetricCollection:
-    """Mean squared error, and R2: the share of the targets' variance that is explained, 1 at best."""
-    return MetricCollection({"mse": MeanSquaredError(), "r2": R2Score()})
+    def metrics(self) -> MetricCollection:
+        """Mean squared error, and R2: the share of the targets' variance that is explained, 1 at best."""
+        return MetricCollection({"mse": MeanSquaredError(), "r2": R2Score()})
 
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+        """What the metrics see of a batch: the outputs as they are, (batch, 1), and the targets."""
+        metrics.update(outputs, targets)
 
-def prediction(outputs: Tensor) -> Tensor:
-    """The answer to give: (batch, 1) -> (batch, 1), in the target's unit."""
-    return outputs
+    def prediction(self, outputs: Tensor) -> Tensor:
+        """The answer to give: (batch, 1) -> (batch, 1), in the target's unit."""
+        return outputs

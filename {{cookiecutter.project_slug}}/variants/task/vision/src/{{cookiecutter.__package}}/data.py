@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset, random_split
 
-from .batches import Batches, Samples
+from .engine.training.batches import Batches, SizedDataset
 
 
 class DataModule(pl.LightningDataModule):
@@ -66,7 +66,7 @@ class DataModule(pl.LightningDataModule):
             pictures = shift(pictures, self.max_shift)
         return [pictures, classes]
 
-    def _loader(self, dataset: Samples, shuffle: bool = False) -> Batches:
+    def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 

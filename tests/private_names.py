@@ -1,0 +1,87 @@
+"""The private names of libraries on which the package depends, and a search for them in its source.
+
+Lightning keeps no promise about these. A new release that lacks one fails tests/test_private_names.py with all that it
+lacks in one list.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+# By name: the module or class of a library that has it, as an attribute of its own or of its instances.
+TAKEN = {
+    "_MEM_FORMAT_ENCODING": "torch.distributed.checkpoint.metadata",
+    "_StorageInfo": "torch.distributed.checkpoint.filesystem",
+    "_actions": "jsonargparse.ArgumentParser",
+    "_batches_that_stepped": "pytorch_lightning.loops.training_epoch_loop._TrainingEpochLoop",
+    "_cdata": "torch.UntypedStorage",
+    "_combined_loader": "pytorch_lightning.loops.fit_loop._FitLoop",
+    "_get_layout": "torch.serialization",
+    "_load_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
+    "_local_rank": "pytorch_lightning.profilers.SimpleProfiler",
+    "_num_ready_batches_reached": "pytorch_lightning.loops.training_epoch_loop._TrainingEpochLoop",
+    "_log_hyperparams": "pytorch_lightning.LightningModule",
+    "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
+    "_run_id": "pytorch_lightning.loggers.MLFlowLogger",
+    "_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
+    "_subclasses": "torch",
+    "_update_count": "torchmetrics.Metric",
+}
+# Methods and attributes of a library's class in whose place the package puts its own.
+REPLACED = {
+    "_check_log_dir_exists": "pytorch_lightning.loggers.csv_logs.ExperimentWriter",
+    "_data_parallel_size": "pytorch_lightning.strategies.ModelParallelStrategy",
+    "_experiment": "pytorch_lightning.loggers.CSVLogger",
+    "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
+    "_rewrite_with_new_header": "pytorch_lightning.loggers.csv_logs.ExperimentWriter",
+}
+
+
+def is_private(name: str) -> bool:
+    return bool(re.fullmatch(r"_[A-Za-z]\w*", name))
+
+
+def taken_names(sources: list[Path]) -> dict[str, set[str]]:
+    """Private names that these files use and do not define: {name: files}.
+
+    Of what a class finds on itself, its own names are those that some class of these files defines. Private names of
+    anything else are a library's; no file reaches into the private names of another.
+    """
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources}
+    own = {name for tree in trees.values() for name in defined_names(tree)}
+    found: dict[str, set[str]] = {}
+    for path, tree in trees.items():
+        for name in used_names(tree, own):
+            found.setdefault(name, set()).add(path.name)
+    return found
+
+
+def defined_names(tree: ast.Module) -> Iterator[str]:
+    """Names of functions, methods and classes, and of attributes that methods set on `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
+            yield node.attr
+
+
+def used_names(tree: ast.Module, own: set[str]) -> Iterator[str]:
+    parts_of_texts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Attribute) and not (is_self(node.value) and node.attr in own):
+            names = [node.attr]
+        elif isinstance(node, ast.Import):
+            names = [word for alias in node.names for word in alias.name.split(".")]
+        elif isinstance(node, ast.ImportFrom):
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts_of_texts:
+            names = [node.value]  # such as what shards.py allows in an index
+        elif isinstance(node, ast.keyword):
+            names = [node.arg or ""]
+        yield from filter(is_private, names)
+
+
+def is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")

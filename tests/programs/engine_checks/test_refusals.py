@@ -1,0 +1,96 @@
+"""What a run refuses, each in one line, and what it leaves behind: everything."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import SHORT, last
+from lit_project.__main__ import main
+from lit_project.engine.devices import launch
+from lit_project.model import Model
+from lit_project.objective import Objective
+
+PRESETS = {path.stem: path for path in Path(launch.__file__).parents[2].glob("configs/presets/*.yaml")}
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("trained"))
+        main(["fit", "--run", "one", *SHORT, "--trainer.logger=false"])
+        return Path("runs").resolve()
+
+
+@pytest.fixture
+def trained(trained_once, workplace):
+    """A finished run, runs/one."""
+    shutil.copytree(trained_once, workplace / "runs")
+
+
+def test_loss_that_is_no_number_stops_with_its_place(short, monkeypatch, refused):
+    monkeypatch.setattr(Model, "training_step", lambda self, batch, batch_idx: self(batch[0]).sum() * float("nan"))
+    assert "the loss is nan at step" in refused("fit", "--run", "two", *short, "--trainer.logger=false")
+
+
+def test_checkpoint_of_another_model_is_refused_with_the_first_difference(trained, refused):
+    checkpoint = last("one")
+    name = next(iter(checkpoint["state_dict"]))
+    checkpoint["state_dict"]["other"] = checkpoint["state_dict"].pop(name)
+    torch.save(checkpoint, "other.ckpt")
+    assert f"of another model: {name} is missing in it" in refused("test", "--run", "one", "--ckpt_path", "other.ckpt")
+
+
+def test_torn_checkpoint_is_refused(trained, refused):
+    path = Path("runs/one/checkpoints/last.ckpt")
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert "the file is damaged or no checkpoint" in refused("test", "--ckpt_path", "last")
+
+
+def test_checkpoint_that_could_run_code_is_refused(refused):
+    torch.save({"state_dict": {}, "hyper_parameters": {"where": Path("here")}}, "other.ckpt")
+    assert "it holds more than tensors and plain values" in refused("test", "--ckpt_path", "other.ckpt")
+
+
+def test_other_batches_are_refused_before_anything_is_changed(short, stop_at, refused):
+    short.append("--trainer.limit_train_batches=1.0")
+    stop_at(2)
+    with pytest.raises(SystemExit):
+        main(["fit", "--run", "one", *short])
+    before = Path("runs/one/config.yaml").read_text()
+    assert "data.batch_size" in refused("fit", "--run", "one", "--data.batch_size=4")
+    assert Path("runs/one/config.yaml").read_text() == before
+
+
+def test_early_stopping_stops_and_says_why(short, capsys):
+    main(["fit", *short, "--early_stopping.patience=1", "--early_stopping.min_delta=1e9", "--trainer.max_epochs=9"])
+    assert "did not improve" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps", "tpu", "fsdp", "deepspeed"])
+def test_absent_hardware_is_told_with_what_to_try(name, workplace, refused):
+    wanted = yaml.safe_load(PRESETS[name].read_text(encoding="utf-8"))["trainer"]
+    is_available, *_ = launch.ACCELERATORS[wanted["accelerator"]]
+    if is_available():
+        pytest.skip(f"this machine has the accelerator {wanted['accelerator']}")
+    assert "lit-project: try: " in refused("fit", "--preset", name)
+    assert not list(workplace.glob("runs/*"))
+
+
+def test_debug_nan_names_the_operation(short, monkeypatch, refused):
+    loss = Objective.forward
+    nan = lambda self, outputs, targets: loss(self, outputs, targets) + torch.sqrt(outputs - outputs).sum()  # noqa: E731
+    monkeypatch.setattr(Objective, "forward", nan)
+    with pytest.warns(UserWarning, match="Traceback of forward call"):
+        told = refused("fit", "--run", "one", "--preset", "debug-nan", *short, "--trainer.logger=false")
+    assert "returned nan values" in told
+
+
+def test_presets_add_up_and_the_later_one_wins(capsys):
+    words = [word for name in ("compile", "ema", "fsdp", "cpu", "fp16") for word in ("--preset", name)]
+    with pytest.raises(SystemExit):
+        main(["fit", *words, "--print_config"])
+    got = yaml.safe_load(capsys.readouterr().out)["trainer"]
+    assert [one["class_path"].rpartition(".")[2] for one in got["callbacks"]] == ["Compile", "EMAWeightAveraging"]
+    assert (got["accelerator"], got["devices"], got["strategy"], got["precision"]) == ("cpu", 1, "auto", "16-mixed")

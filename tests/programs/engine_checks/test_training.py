@@ -1,0 +1,50 @@
+"""Schedules, launchers and the profile."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from lit_project.__main__ import main
+from lit_project.engine.devices import launch
+from lit_project.engine.training.schedules import WarmupCosine
+
+
+@pytest.mark.parametrize(("step", "fraction"), [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.55), (100, 0.1), (1000, 0.1)])
+def test_learning_rate_rises_then_falls_along_a_cosine(step, fraction):
+    schedule = WarmupCosine(torch.optim.SGD([torch.zeros(1)], lr=1.0), warmup=0.1, floor=0.1)
+    schedule.total_steps = 100
+    assert math.isclose(schedule.factor(step), fraction, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, {}),
+        (
+            {"TORCHELASTIC_RUN_ID": "job", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"},
+            {"devices": 8, "num_nodes": 2},
+        ),
+        (
+            {"SLURM_NTASKS": "12", "SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "3", "SLURM_JOB_NAME": "train"},
+            {"devices": 4, "num_nodes": 3},
+        ),
+    ],
+    ids=["alone", "torchrun", "slurm"],
+)
+def test_launcher_decides_how_many_processes_there_are(monkeypatch, environment, expected):
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    got = launch.launcher_settings()
+    got.pop("plugins", None)
+    assert got == expected
+
+
+def test_debug_profile_prints_and_keeps_a_table(short, capsys):
+    main(["fit", "--run", "one", "--preset", "debug-profile", *short])
+    table = Path("runs/one/profile.txt").read_text()
+    assert table in capsys.readouterr().out
+    assert "training_step" in table
+    assert max(map(len, table.splitlines())) <= 80

@@ -1,0 +1,89 @@
+"""What the user typed: the flags that find a run, and presets spelled out."""
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
+from jsonargparse import Namespace
+
+from ..errors import RunError
+from .project import Project
+
+# They say which run is meant, not how it is trained, so a configuration may not set them.
+RUN_FLAGS = {"run": "--run NAME", "fresh": "--fresh", "preset": "--preset NAME", "ckpt_path": "--ckpt_path FILE"}
+
+
+class RunFlags(NamedTuple):
+    """The flags that find or name a run.
+
+    Args:
+        runs: the folder of all runs.
+        run: the run's name.
+        fresh: whether to start over beside a run that exists.
+        ckpt_path: best, last, or a path.
+    """
+
+    runs: Path
+    run: str | None
+    fresh: bool
+    ckpt_path: str | None
+
+
+def split_run_flags(args: list[str], project: Project) -> tuple[RunFlags, list[str]]:
+    """Split flags into those that find a run and all others, which are settings."""
+    parser = RunFlagParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--runs", default=runs_folder(project))
+    parser.add_argument("--run")
+    parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--ckpt_path")
+    found, settings = parser.parse_known_args(args)
+    return RunFlags(Path(found.runs), found.run, found.fresh, found.ckpt_path), settings
+
+
+class RunFlagParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RunError(message)
+
+
+def runs_folder(project: Project) -> str:
+    """Where runs lie unless --runs says so: the environment variable, or the line in default.yaml."""
+    if folder := project.environment("RUNS"):
+        return folder
+    settings = yaml.safe_load(project.default_config.read_text(encoding="utf-8"))
+    return settings.get("runs", "runs")
+
+
+def naming(run: Path, project: Project) -> str:
+    """The flags with which a command finds this run again."""
+    is_elsewhere = run.parent != Path(runs_folder(project))
+    return f"--run {run.name}" + (f" --runs {shlex.quote(str(run.parent))}" if is_elsewhere else "")
+
+
+def refuse_run_flags(config: Namespace, run_flags: RunFlags) -> None:
+    """Raise RunError if a configuration says what only the command line can: it is read before any configuration."""
+    for key, flag in RUN_FLAGS.items():
+        if config.get(key) is not None:
+            raise RunError(f"{key} is no setting, and a configuration cannot hold it", f"{flag} on the command line")
+    if config.runs != str(run_flags.runs):
+        raise RunError(
+            f"runs: {config.runs} stands in a configuration other than default.yaml, and is read too late there",
+            f"--runs {config.runs}",
+        )
+
+
+def expand_presets(args: list[str], presets: dict[str, Path]) -> list[str]:
+    """Replace each `--preset NAME` by `--config` with the packaged file of that name."""
+    remaining = iter(args)
+    expanded = []
+    for arg in remaining:
+        flag, _, name = arg.partition("=")
+        if flag != "--preset":
+            expanded.append(arg)
+            continue
+        name = name or next(remaining, "")
+        if name not in presets:
+            raise RunError(f"there is no preset {name!r}; choose from: {', '.join(presets) or 'none'}")
+        expanded += ["--config", str(presets[name])]
+    return expanded

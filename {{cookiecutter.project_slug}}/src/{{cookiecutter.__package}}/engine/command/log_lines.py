@@ -1,0 +1,25 @@
+"""What a log shows: the messages of a run, without those that nobody can act on."""
+
+import logging
+import re
+import warnings
+
+# A pattern of each warning, and where it comes from.
+IRRELEVANT_WARNINGS = (
+    ".*LeafSpec.*",  # Lightning 2.6 on torch 2.13
+    ".*exists and is not empty.*",  # the checkpoints of a run that goes on
+    ".*`srun` command is available.*",  # as on any host of a cluster
+    ".*not supported by the model summary.*",
+    ".*overrides the configure_model callback.*",  # which does nothing without shards
+)
+
+
+def silence_irrelevant_messages() -> None:
+    """Silence Lightning's messages that users cannot act on."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_relevant)
+    for pattern in IRRELEVANT_WARNINGS:
+        warnings.filterwarnings("ignore", pattern)
+
+
+def is_relevant(record: logging.LogRecord) -> bool:
+    return not re.search("Tip:|default `ModelSummary`|to estimate number of stepping batches", record.getMessage())

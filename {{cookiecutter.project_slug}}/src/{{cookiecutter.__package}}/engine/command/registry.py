@@ -1,0 +1,12 @@
+"""The engine's own classes that a configuration may name without their path: `class_path: WarmupCosine`.
+
+A configuration is not rendered, so it cannot hold the package's name. Everything else is named by its full path, as
+`torch.optim.AdamW` or `pytorch_lightning.callbacks.Timer`.
+"""
+
+from ..saving.sharded_strategy import Sharded
+from ..training.callbacks import Compile
+from ..training.profiling import Profile
+from ..training.schedules import WarmupCosine
+
+SHORT_NAMES = {kind.__name__: kind for kind in (Compile, Profile, Sharded, WarmupCosine)}

@@ -1,0 +1,50 @@
+"""The settings of a training: what `fit` can be told, by flags and in files."""
+
+import inspect
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import SUPPRESS, ActionConfigFile
+from pytorch_lightning.cli import LightningArgumentParser
+
+from ..training.callbacks import SECTIONS
+from . import registry  # noqa: F401 - jsonargparse finds a class by its short name once it is imported
+from .mistakes import Parser
+from .project import Parts, Project
+
+
+def parser_settings(project: Project) -> dict[str, Any]:
+    return {"default_config_files": [str(project.default_config)], "allow_abbrev": False}
+
+
+def folder_flags(project: Project, parts: Parts) -> list[str]:
+    """The data's folder on this machine, for a DataModule that has an argument `folder`."""
+    folder = project.environment("DATA")
+    has_folder = "folder" in inspect.signature(parts.data).parameters
+    return ["--data.folder", folder] if folder and has_folder else []
+
+
+def add_run_flags(parser: LightningArgumentParser, project: Project) -> None:
+    """For the help. They are taken from the command line before; in a configuration they are refused."""
+    parser.add_argument("--run", type=str | None, default=SUPPRESS, help="Name of the run's folder")
+    parser.add_argument("--fresh", action="store_true", default=SUPPRESS, help="Start over beside a run that exists")
+    presets = ", ".join(project.presets) or "none yet"
+    parser.add_argument("--preset", type=str | None, default=SUPPRESS, help=f"Packaged settings: {presets}")
+
+
+def add_sections(parser: LightningArgumentParser) -> None:
+    parser.add_argument("--runs", default="runs", help="Folder in which all runs lie")
+    for section, kind in SECTIONS.items():
+        parser.add_argument(f"--{section}", type=kind | None, help=f"null, or settings of {kind.__name__}")
+
+
+def training_parser(project: Project, parts: Parts, command: str) -> Parser:
+    """A parser for a command that looks at the settings of a training and starts none."""
+    parser = Parser(prog=f"{project.program} {command}", **parser_settings(project))
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="Path to a configuration file")
+    parser.add_argument("--seed_everything", type=bool | int, default=True, help="A seed, or true for any")
+    parser.add_lightning_class_args(pl.Trainer, "trainer")
+    parser.add_lightning_class_args(parts.model, "model")
+    parser.add_lightning_class_args(parts.data, "data")
+    add_sections(parser)
+    return parser

@@ -1,0 +1,195 @@
+"""The commands fit, validate, test and predict: settings in, run folder out."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ..devices.launch import launcher_settings, refuse_missing_hardware
+from ..errors import RunError
+from ..saving import checkpoints
+from ..saving.runs import CONFIG, Runs
+from ..saving.sharded_strategy import Sharded
+from ..training.module import EngineModule
+from . import reports
+from .arguments import expand_presets, refuse_run_flags, split_run_flags
+from .log_lines import silence_irrelevant_messages
+from .mistakes import Parser, parse
+from .project import Project
+from .run_config import RunConfig
+from .settings import add_run_flags, add_sections, folder_flags, parser_settings
+from .trainer_callbacks import as_list, callback_of, run_callbacks, switches_of_absent_callbacks
+
+
+def main(args: list[str], project: Project) -> None:
+    """Run one of the commands; RunError for what the user can mend."""
+    silence_irrelevant_messages()
+    try:
+        CLI(args, project)
+    except MisconfigurationException as error:
+        by_position = "an error where more than one `__init__` argument" in str(error)
+        hint = "DataLoader(dataset, batch_size=...), with every argument but the dataset by name"
+        raise RunError(str(error), hint if by_position else "") from error
+    except RuntimeError as error:
+        if "Early stopping conditioned on metric" in str(error):
+            raise RunError(str(error), "--early_stopping null, or --early_stopping.monitor with another one") from error
+        if "returned nan values" not in str(error):
+            raise
+        # detect_anomaly has printed the traceback of the operation.
+        raise RunError(f"{error} Above is the operation, where it was called.") from error
+
+
+class CLI(LightningCLI):
+    """Lightning's command line, with presets and one folder for each run.
+
+    Args:
+        args: the command and its flags.
+        project: what the files in front hand to the engine.
+
+    Attributes:
+        run: the folder of the run, once the settings have been parsed.
+    """
+
+    run: Path
+
+    def __init__(self, args: list[str], project: Project) -> None:
+        self.stage = args[0]
+        self.project = project
+        self.parts = project.load_parts()
+        settings = self._choose_run(args[1:])
+        try:
+            super().__init__(
+                self.parts.model,
+                self.parts.data,
+                save_config_callback=None,  # ours is RunConfig
+                parser_class=Parser,
+                parser_kwargs={
+                    "prog": project.program,
+                    "allow_abbrev": False,
+                    **{stage: parser_settings(project) for stage in self.subcommands()},
+                },
+                args=[self.stage, *settings],
+                auto_configure_optimizers=False,
+            )
+        finally:
+            with suppress(OSError, AttributeError):  # a run that has begun is not empty; or there is none yet
+                self.run.rmdir()
+
+    def _choose_run(self, flags: list[str]) -> list[str]:
+        """Find the runs that the flags speak of; return the flags that are settings."""
+        self.run_flags, flags = split_run_flags(flags, self.project)
+        self.runs = Runs(self.run_flags.runs, self.project.variable("RUN"))
+        name, ckpt_path = self.run_flags.run, self.run_flags.ckpt_path
+        if self.stage == "fit":
+            self.trained = self.runs.trained(None, ckpt_path)  # a run from whose weights this one may begin
+            self.source = self.runs.unfinished(name, self.run_flags.fresh)
+        else:
+            self.trained = self.source = self.runs.trained(name, ckpt_path)
+        # The settings of the run that goes on, or whose weights are used, come first: flags win over them.
+        saved_settings = ["--config", str(self.source / CONFIG)] if self.source else []
+        runs = ["--runs", str(self.run_flags.runs)]
+        presets_and_flags = expand_presets(flags, self.project.presets)
+        return [*runs, *saved_settings, *folder_flags(self.project, self.parts), *presets_and_flags]
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Without --weights_only: SafeCheckpointIO never loads more."""
+        return {stage: skipped | {"weights_only"} for stage, skipped in LightningCLI.subcommands().items()}
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Only the stage that is asked for gets its arguments: those of all four take four times as long."""
+        if subcommand == self.stage:
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        return self.init_parser(**kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        self.stage_parser = parser
+        add_run_flags(parser, self.project)
+        add_sections(parser)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parse(parser, args)
+        config = self.config[self.stage]
+        refuse_run_flags(config, self.run_flags)
+        # A preset adds its callbacks to those of a run that goes on, where they already are.
+        callbacks = as_list(config.trainer.callbacks)
+        config.trainer.callbacks = [one for number, one in enumerate(callbacks) if one not in callbacks[:number]]
+        self.run = self.source or self.runs.new(self.run_flags.run, self.run_flags.fresh)
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.stage]
+        refuse_missing_hardware(config.trainer)
+        if self.stage != "fit" or self.run_flags.ckpt_path:
+            config.ckpt_path = str(checkpoints.find(self.trained, self.run_flags.ckpt_path))
+        self.first_step = 0
+        if self.stage == "fit":
+            own, self.first_step = checkpoints.find_last(self.run)
+            config.ckpt_path = str(own) if own else config.ckpt_path
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # a constructor's view of its arguments
+            raise RunError(str(error)) from error
+        for logged_by_run_config in (self.model, self.datamodule):
+            # With save_hyperparameters(), Lightning would log the settings once more, secrets included.
+            logged_by_run_config._log_hyperparams = False
+        if path := self.config[self.stage].ckpt_path:
+            saved = checkpoints.read(Path(path))
+            checkpoints.refuse_other_model(Path(path), saved["state_dict"], self.model.state_dict())
+            self._refuse_other_use(Path(path), saved)
+        if isinstance(self.trainer.strategy, Sharded):
+            self._refuse_unshardable()
+
+    def _refuse_other_use(self, path: Path, saved: dict[str, Any]) -> None:
+        if path.is_dir() and not isinstance(self.trainer.strategy, Sharded):
+            hint = f"{self.project.program} merge {path}, and --ckpt_path with the file that it makes; or --preset fsdp"
+            raise RunError(f"{path} is in shards, and --trainer.strategy is not", hint)
+        if path.is_file() and self.stage == "fit" and "optimizer_states" not in saved:
+            hint = "--ckpt_path with the folder it was made of, and --preset fsdp"
+            raise RunError(f"{path} has weights alone, with which no training can go on", hint)
+
+    def _refuse_unshardable(self) -> None:
+        if callback_of(self.trainer, WeightAveraging):
+            raise RunError("averaged weights are whole, those of --preset fsdp in shards", "one of both")
+        if not isinstance(self.model, EngineModule):
+            hint = "derive the model from EngineModule, as model.py of the template does, or --preset ddp"
+            raise RunError(f"{type(self.model).__name__} does not derive from EngineModule, which shards it", hint)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config = self.config_init[self.stage]
+        logger = config.trainer.logger
+        if self.stage != "fit" or config.trainer.fast_dev_run:
+            logger = False  # the curves of the training stay as they are, and a trial leaves nothing
+        elif logger in (None, True):
+            logger = self.parts.loggers(self.run, self.first_step)
+        callbacks = run_callbacks(config, self.project.callbacks, has_logger=bool(logger))
+        if not config.trainer.fast_dev_run:
+            callbacks.append(RunConfig(self.stage_parser, self.config[self.stage]))
+        launched = launcher_settings()
+        plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
+        return super().instantiate_trainer(
+            callbacks=callbacks,
+            logger=logger,
+            plugins=plugins,
+            default_root_dir=str(self.run),
+            **switches_of_absent_callbacks(callbacks),
+            **launched,
+            **kwargs,
+        )
+
+    def after_fit(self) -> None:
+        reports.after_training(self.trainer, self.run, self.project)
+
+    def after_validate(self) -> None:
+        reports.after_measuring(self.trainer, self.run, self.stage)
+
+    def after_test(self) -> None:
+        reports.after_measuring(self.trainer, self.run, self.stage)
+
+    def after_predict(self) -> None:
+        reports.after_predicting(self.trainer, self.run)

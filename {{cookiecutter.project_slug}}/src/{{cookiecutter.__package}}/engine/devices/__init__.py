@@ -1,0 +1,1 @@
+"""On how many devices a training runs, and what it needs there."""

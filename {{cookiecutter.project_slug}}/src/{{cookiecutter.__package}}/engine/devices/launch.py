@@ -1,0 +1,58 @@
+"""How many processes a training has, and on what: what a launcher has decided, and what this machine lacks."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+from ..errors import RunError
+
+ON_THE_CPU = "--preset cpu or ddp-cpu"
+CUDA_HINT = f"{ON_THE_CPU}; a GPU that nvidia-smi lists needs a torch with CUDA"
+# By the name of an accelerator: whether it is here, what is missing if not, what to try then.
+ACCELERATORS: dict[str, tuple[Callable[[], bool], str, str]] = {
+    "cuda": (CUDAAccelerator.is_available, f"torch {torch.__version__} finds no NVIDIA GPU", CUDA_HINT),
+    "gpu": (
+        lambda: CUDAAccelerator.is_available() or MPSAccelerator.is_available(),
+        f"torch {torch.__version__} finds no GPU",
+        CUDA_HINT,
+    ),
+    "mps": (MPSAccelerator.is_available, "this computer has no Apple GPU", f"{ON_THE_CPU}; --preset gpu for others"),
+    "tpu": (
+        XLAAccelerator.is_available,
+        "there is no TPU, or no package torch_xla that fits this torch",
+        f"{ON_THE_CPU}; a TPU's machine comes with its own torch and torch_xla",
+    ),
+}
+
+
+def refuse_missing_hardware(trainer: Namespace) -> None:
+    """Raise RunError, with what to try, if the Trainer's settings name a device or a package that is not here."""
+    if str(trainer.strategy).startswith("deepspeed") and not importlib.util.find_spec("deepspeed"):
+        raise RunError(
+            f"--trainer.strategy {trainer.strategy}: the package deepspeed is not installed",
+            "--preset fsdp; or uv add deepspeed, where CUDA's compiler is installed",
+        )
+    if trainer.accelerator in ACCELERATORS:
+        is_available, what_is_missing, hint = ACCELERATORS[trainer.accelerator]
+        if not is_available():
+            raise RunError(f"--trainer.accelerator {trainer.accelerator}: {what_is_missing}", hint)
+
+
+def launcher_settings() -> dict[str, Any]:
+    """The Trainer's settings that torchrun or SLURM decided when they started this process; none without them."""
+    if TorchElasticEnvironment.detect():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        return {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
+    if SLURMEnvironment.detect():
+        hosts = int(os.environ["SLURM_NNODES"])
+        # training/signals.py stops the training at SLURM's signal, and the batch script requeues the job. Lightning's
+        # own handler would save in the middle of a batch.
+        plugins = [SLURMEnvironment(auto_requeue=False)]
+        return {"devices": int(os.environ["SLURM_NTASKS"]) // hosts, "num_nodes": hosts, "plugins": plugins}
+    return {}

@@ -1,0 +1,43 @@
+"""Files and folders that are there whole or not at all, whenever the process dies."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+def part_of(path: Path) -> Path:
+    """Where a checkpoint is written first. Always the same name, so what a kill leaves is overwritten, not piled up."""
+    return path.with_name(f".{path.name}.part")
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before is kept while another one takes its place."""
+    return path.with_name(f".{path.name}.old")
+
+
+def replace(path: Path, part: Path) -> None:
+    """Move a complete checkpoint to its place.
+
+    A file replaces a file in one operation of the file system. Folders cannot, so the previous checkpoint is set aside
+    first; `restore_previous` brings it back if the process dies between the two moves.
+    """
+    if part.is_file() and not path.is_dir():
+        os.replace(part, path)
+        return
+    remove(previous(path))
+    if path.exists():
+        os.replace(path, previous(path))
+    os.replace(part, path)
+    remove(previous(path))
+
+
+def restore_previous(path: Path) -> None:
+    """Bring back the checkpoint that a kill in the middle of `replace` has left aside."""
+    if not path.exists() and previous(path).exists():
+        os.replace(previous(path), path)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)

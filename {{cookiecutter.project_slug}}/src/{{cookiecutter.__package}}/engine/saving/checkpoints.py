@@ -1,0 +1,164 @@
+"""Checkpoint files: written whole, read without running code from them."""
+
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_utilities.core.apply_func import apply_to_collection
+from pytorch_lightning.plugins.io import AsyncCheckpointIO
+from torch import Tensor
+
+from ..errors import Finished, RunError
+from . import shards
+from .atomic import part_of, replace, restore_previous
+from .runs import CHECKPOINTS
+from .secrets import without_secrets
+
+OWN = ("best", "last")  # the checkpoints that a run keeps
+
+
+def path_in_run(run: Path, name: str) -> Path:
+    """Where a run keeps its checkpoint `best` or `last`."""
+    return run / CHECKPOINTS / f"{name}.ckpt"
+
+
+def find_last(run: Path) -> tuple[Path | None, int]:
+    """The checkpoint from which an unfinished training goes on, and its step; None and 0 if nothing has been saved.
+
+    Raises:
+        Finished: if the training has come to its end.
+    """
+    path = path_in_run(run, "last")
+    restore_previous(path)  # first: without it, a kill between two moves would start the training over
+    if not path.exists():
+        return None, 0
+    saved = read(path)
+    if saved.get("resume", {}).get("finished"):
+        raise Finished(f"run {run.name} is finished; --fresh starts over beside it, another --run a new one")
+    return path, saved["global_step"]
+
+
+def find(run: Path | None, wanted: str | None) -> Path:
+    """The file behind --ckpt_path: `best` and `last` are the run's own, anything else is a path.
+
+    Without --ckpt_path, it is the run's best checkpoint, or its last one if the training keeps no best.
+    """
+    if wanted and "://" in wanted:
+        raise RunError(f"--ckpt_path {wanted} is an address; download the file and give its path")
+    if wanted and wanted not in OWN:
+        path = Path(wanted)
+    elif run:
+        names = (wanted,) if wanted else OWN
+        paths = [path_in_run(run, name) for name in names]
+        for path in paths:
+            restore_previous(path)
+        path = next((path for path in paths if path.exists()), paths[0])
+    else:
+        raise RunError("there is no training yet whose checkpoint could be used; start one with fit")
+    if not path.exists():
+        raise RunError(f"there is no checkpoint {path}; give --ckpt_path best, last or a path")
+    read(path)
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, read without running any code from it; tensors stay on disk until they are used."""
+    try:
+        if path.is_dir():
+            return shards.summary(path)
+        # Memory-mapped, so that a look at a large checkpoint's shapes does not read its values.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a torn or foreign file can fail anywhere in the unpickler
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: BaseException) -> RunError:
+    code = "it holds more than tensors and plain values, and loading that could run code"
+    reason = code if "Weights only load failed" in str(error) else "the file is damaged or no checkpoint"
+    return RunError(f"{path} cannot be loaded: {reason}")
+
+
+def refuse_other_model(path: Path, saved: dict[str, Tensor], current: dict[str, Tensor]) -> None:
+    """Raise RunError with the first difference if a checkpoint's weights do not fit these: {name: tensor}."""
+    for name in [*current, *saved]:
+        shapes = [tuple(weights[name].shape) if name in weights else "missing" for weights in (saved, current)]
+        if shapes[0] != shapes[1]:
+            raise RunError(f"{path} is of another model: {name} is {shapes[0]} in it and {shapes[1]} here")
+
+
+class SafeCheckpointIO(AsyncCheckpointIO):
+    """Saves in the background, and only what can be read back without running code; reads nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(AtomicCheckpointIO())
+        self.has_checked_values = False
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        remove_secrets(checkpoint)
+        if not self.has_checked_values:  # the kinds of values stay the same from one save to the next
+            refuse_unsafe_values(checkpoint)
+            self.has_checked_values = True
+        # Lightning would copy the tensors on their device, where there may be no room for a second training state.
+        checkpoint = apply_to_collection(checkpoint, Tensor, Tensor.cpu)
+        super().save_checkpoint(checkpoint, path, storage_options)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a file that appears only once it is whole; until then, the one before it stays."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = part_of(path)
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+                # Without this, a power cut could leave the new name on a file that is still empty.
+                file.flush()
+                os.fsync(file.fileno())
+            replace(path, part)
+        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+            part.unlink(missing_ok=True)
+            free = shutil.disk_usage(path.parent).free / 2**20
+            raise RunError(
+                f"{path} cannot be written, with {free:.0f} MiB left on its disk; the one before it is kept, if there"
+                f" is one, and the same command goes on from it ({' '.join(str(error).split())[:80]})"
+            ) from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
+
+
+def remove_secrets(checkpoint: dict[str, Any]) -> None:
+    for section in [key for key in checkpoint if key.endswith("hyper_parameters")]:
+        checkpoint[section] = without_secrets(checkpoint[section])
+
+
+def refuse_unsafe_values(checkpoint: dict[str, Any]) -> None:
+    """Raise RunError for what could be saved, and then not be loaded without running code."""
+    for section in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # tensors, too many to try
+        value = checkpoint[section]
+        for name, part in value.items() if isinstance(value, dict) else [("", value)]:
+            if not is_safe_to_load(part):
+                raise RunError(
+                    f"{section} {name} is a {type(part).__name__}, which no checkpoint can be loaded with safely;"
+                    " use numbers, text, lists, dicts or tensors"
+                )
+
+
+def is_safe_to_load(value: object) -> bool:
+    """Whether a value can be saved, and be loaded with weights_only=True."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception:  # each kind of object has its own way to fail
+        return False
+    return True

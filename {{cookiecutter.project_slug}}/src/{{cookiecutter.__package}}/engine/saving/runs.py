@@ -1,0 +1,106 @@
+"""One folder for each training: how it is named, and how it is found again."""
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import RunError
+
+CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
+
+
+class Runs:
+    """The folder in which all runs lie.
+
+    Args:
+        folder: where it is; it need not exist yet.
+        variable: the environment variable from which the processes that Lightning starts beside the first one learn
+            the run's name.
+    """
+
+    def __init__(self, folder: Path, variable: str) -> None:
+        self.folder = folder
+        self.variable = variable
+
+    def unfinished(self, name: str | None, fresh: bool) -> Path | None:
+        """The folder of a training to go on with: a run of this name exists, and no fresh one is wanted."""
+        name = self._shared_name() or name or job_name()
+        run = self.named(name) if name and not fresh else None
+        if run is None or not is_run(run):
+            return None
+        # A second training in one process must not hand the first one's name to its other processes.
+        os.environ[self.variable] = run.name
+        return run
+
+    def new(self, name: str | None, fresh: bool) -> Path:
+        """The folder for a new training, beside those that exist.
+
+        Its name is the given one, or that of the SLURM or torchrun job, so that all processes agree on it, or the time.
+        """
+        if shared := self._shared_name():
+            return self.folder / shared
+        name = name or job_name()
+        run = self.named(name) if name else self._named_by_time()
+        number = 2
+        while fresh and is_run(run):
+            run = self.folder / f"{name}-{number}"
+            number += 1
+        os.environ[self.variable] = run.name
+        return run
+
+    def trained(self, name: str | None, checkpoint: str | None) -> Path | None:
+        """The folder of the named training, or that in which a checkpoint lies, or that of the newest training."""
+        # By the time of the last training, not by name: a run that goes on is the newest again.
+        configs = sorted(self.folder.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
+        if name:
+            if is_run(self.named(name)):
+                return self.named(name)
+            newest = ", ".join(path.parent.name for path in configs[:-4:-1]) or "none"
+            raise RunError(f"there is no run {name!r} in {self.folder.resolve()}; the newest there: {newest}")
+        folder = Path(checkpoint or "").parent
+        if folder.name == CHECKPOINTS and is_run(folder.parent):
+            return folder.parent
+        return configs[-1].parent if configs else None
+
+    def named(self, name: str) -> Path:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise RunError(f"--run {name!r} cannot name a folder; use letters, digits, - _ . as in first-try")
+        return self.folder / name
+
+    def _named_by_time(self) -> Path:
+        """A folder that is made at once, so that two trainings that start in the same second do not share it."""
+        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        number = 1
+        while True:
+            run = self.folder / (now if number == 1 else f"{now}-{number}")
+            try:
+                run.mkdir(parents=True)
+                return run
+            except FileExistsError:
+                number += 1
+
+    def _shared_name(self) -> str | None:
+        """The run's name in a process that Lightning started beside the first one."""
+        return os.environ.get(self.variable) if int(os.environ.get("LOCAL_RANK", 0)) > 0 else None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training has begun in this folder."""
+    return (folder / CONFIG).is_file()
+
+
+def job_name() -> str | None:
+    """A name after the SLURM or torchrun job that started this process; None without one."""
+    if job := os.environ.get("SLURM_JOB_ID"):
+        return f"slurm-{job}"
+    job = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    if job != "none":
+        return f"torchrun-{job}"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        if os.environ["GROUP_WORLD_SIZE"] != "1":
+            raise RunError("several hosts need one name for their run", "torchrun --rdzv-id NAME, or fit --run NAME")
+        # Without --rdzv-id, the processes of one host have nothing in common but their parent.
+        return f"torchrun-{os.getppid()}"
+    return None

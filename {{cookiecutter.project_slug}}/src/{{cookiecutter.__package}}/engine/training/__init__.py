@@ -1,0 +1,1 @@
+"""What a training does: steps, batches, callbacks, metrics, and going on where it stopped."""

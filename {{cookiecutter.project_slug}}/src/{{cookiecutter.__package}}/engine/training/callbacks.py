@@ -1,0 +1,72 @@
+"""The callbacks of a run, and those that presets add."""
+
+from typing import Any, final
+
+import pytorch_lightning as pl
+from pytorch_lightning import callbacks
+
+from ..devices.sharding import children_with_parameters
+from ..errors import RunError
+from .batches import Batches
+from .loop_state import training_loaders
+from .resume import LastCheckpoint
+
+
+# A final class needs no class_path in a configuration, so its arguments are flags: --early_stopping.patience 3
+@final
+class BestCheckpoint(callbacks.ModelCheckpoint):
+    """Lightning's ModelCheckpoint, for checkpoints/best.ckpt."""
+
+
+@final
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's EarlyStopping."""
+
+
+@final
+class LearningRateMonitor(callbacks.LearningRateMonitor):
+    """Lightning's LearningRateMonitor."""
+
+
+@final
+class ProgressBar(callbacks.RichProgressBar):
+    """Lightning's, without the number of the version: a run has a name, and lines have 80 columns."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+@final
+class ModelSummary(callbacks.RichModelSummary):
+    """Lightning's RichModelSummary."""
+
+
+# By section of the configuration. If a section is null or missing, the run goes without that callback.
+SECTIONS = {
+    "best_checkpoint": BestCheckpoint,
+    "last_checkpoint": LastCheckpoint,
+    "early_stopping": EarlyStopping,
+    "lr_monitor": LearningRateMonitor,
+    "progress_bar": ProgressBar,
+    "model_summary": ModelSummary,
+}
+
+
+class Compile(pl.Callback):
+    """Compiles each network where it stands: the names of its weights, and so its checkpoints, stay as they are."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        networks = children_with_parameters(pl_module)
+        if not networks:
+            raise RunError("--preset compile needs a model with a network, a module of its own that has parameters")
+        for network in networks:
+            network.compile()
+
+
+class SameBatches(pl.Callback):
+    """Has --trainer.overfit_batches see the same batches in each epoch, which Lightning does for its own loaders."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for loader in training_loaders(trainer):
+            if isinstance(loader, Batches):
+                loader.batch_sampler.shuffle = False

@@ -1,0 +1,61 @@
+"""curves.png: metrics.csv as a picture."""
+
+import csv
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from .metrics_file import metrics_file_of
+
+Points = list[tuple[int, float]]  # (optimizer step, value)
+
+
+class Curves(pl.Callback):
+    """Draws metrics.csv as curves.png at the end of a training, also of one that breaks off."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._draw(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._draw(trainer)
+
+    def _draw(self, trainer: pl.Trainer) -> None:
+        metrics_file = metrics_file_of(trainer)
+        if metrics_file is None:
+            return
+        try:
+            metrics_file.save()
+            if metrics_file.experiment.written:
+                draw(Path(metrics_file.log_dir))
+        except Exception as error:  # a picture is not worth a run
+            warnings.warn(f"curves.png was not drawn: {error}", stacklevel=2)
+
+
+def draw(run: Path) -> None:
+    """One panel per metric, training and validation together, from run/metrics.csv into run/curves.png."""
+    from matplotlib.figure import Figure  # a second to import, needed only now
+
+    panels = read_panels(run / "metrics.csv")
+    figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="constrained")
+    for axes, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for label, points in curves.items():
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None)
+        axes.set(title=name, xlabel="optimizer step")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(run / "curves.png", dpi=120)
+
+
+def read_panels(path: Path) -> dict[str, dict[str, Points]]:
+    """Curves by metric and stage: {"loss": {"train": points, "val": points}, ..., "learning rate": ...}."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    panels: dict[str, dict[str, Points]] = {}
+    # Losses first, learning rates last, training before validation: the same places and colours in every picture.
+    columns = sorted(rows[0].keys() - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
+    for column in columns:
+        stage, _, name = column.rpartition("/")
+        points = [(int(row["step"]), float(row[column])) for row in rows if row[column]]
+        panels.setdefault(name if stage else "learning rate", {})[stage or name] = points
+    return panels

@@ -1,0 +1,103 @@
+"""The parts of Lightning's state that a training needs to go on exactly, and that Lightning does not restore.
+
+This file reaches into private names of Lightning's loops and of torchmetrics, so that no other file has to. The
+template's tests list these names, and fail when a new release lacks one.
+"""
+
+from typing import Any, cast
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import CombinedLoader
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+MetricStates = dict[str, tuple[int, dict[str, Any]]]  # {name: (updates, {state: value})}
+
+
+def move_to_next_batch(loops: dict[str, Any], trainer: pl.Trainer) -> None:
+    """Have a checkpoint's loops begin with the next batch, with no hook or validation of the one before it repeated.
+
+    Lightning saves its counters in the middle of a batch: some say that the batch has begun, others that it has not
+    ended. It would resume by running hooks once more, or by skipping them. Here all counters are set to what they are
+    between two batches.
+
+    Args:
+        loops: the section `loops.fit_loop` of the checkpoint, which is changed.
+        trainer: the Trainer that saves it, at the beginning of a batch or at the end of the training.
+    """
+    batches, epochs = loops["epoch_loop.batch_progress"], loops["epoch_progress"]
+    had_last_batch = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+    epoch_is_over = had_last_batch and batches["current"]["completed"] == batches["current"]["ready"]
+    epoch = epochs["current"]["started"] - 1 + epoch_is_over
+    batch = 0 if epoch_is_over else batches["current"]["completed"]
+    done = batches["total"]["completed"]
+    for which in ("total", "current"):
+        epochs[which] |= {"ready": epoch + 1, "started": epoch + 1, "processed": epoch, "completed": epoch}
+    # One batch is ready, and none has started: that is how Lightning recognises a resume inside an epoch.
+    batches["total"] |= {"ready": done + 1, "started": done, "processed": done, "completed": done}
+    batches["current"] |= {"ready": batch + 1, "started": batch, "processed": batch, "completed": batch}
+    batches["is_last_batch"] = False
+    for state in loops.get("state_dict", {}).get("combined_loader", []):
+        if "first" in state:  # one of Batches
+            state["first"] = batch
+
+
+def saved_loader_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """The states of the training's loaders in a checkpoint; none if no loader has a state."""
+    return checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+
+
+def current_loader_states(trainer: pl.Trainer) -> list[dict[str, Any]]:
+    return combined_loader(trainer)._state_dicts()
+
+
+def loaders_keep_state(trainer: pl.Trainer) -> bool:
+    return len(current_loader_states(trainer)) == len(training_loaders(trainer))
+
+
+def load_loader_states(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
+    """Tell loaders where to begin. Lightning does not if a schedule has asked for the number of steps before."""
+    combined_loader(trainer)._load_state_dicts(states)
+
+
+def training_loaders(trainer: pl.Trainer) -> list[Any]:
+    return combined_loader(trainer).flattened
+
+
+def combined_loader(trainer: pl.Trainer) -> CombinedLoader:
+    return cast(CombinedLoader, trainer.fit_loop._combined_loader)
+
+
+def logged_steps(trainer: pl.Trainer) -> int:
+    """The step that loggers are told, which Lightning counts apart from the optimizer's steps."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
+
+
+def set_logged_steps(trainer: pl.Trainer, steps: int) -> None:
+    trainer.fit_loop.epoch_loop._batches_that_stepped = steps
+
+
+def metric_states(module: nn.Module) -> MetricStates:
+    """What each torchmetrics metric has seen since its last reset."""
+    for collection in module.modules():
+        if isinstance(collection, MetricCollection):
+            # Metrics of a collection may share one state, which the others only get when they are asked for.
+            list(collection.values(copy_state=False))
+    metrics = {name: metric for name, metric in module.named_modules() if isinstance(metric, Metric)}
+    return {
+        name: (metric.update_count, {key: to_cpu(value) for key, value in metric.metric_state.items()})
+        for name, metric in metrics.items()
+        if metric.update_called
+    }
+
+
+def restore_metric_states(module: nn.Module, states: MetricStates) -> None:
+    metrics = dict(module.named_modules())
+    for name, (updates, values) in states.items():
+        for key, value in values.items():
+            setattr(metrics[name], key, value.to(metrics[name].device) if isinstance(value, Tensor) else value)
+        metrics[name]._update_count = updates
+
+
+def to_cpu(value: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    return [part.cpu() for part in value] if isinstance(value, list) else value.cpu()

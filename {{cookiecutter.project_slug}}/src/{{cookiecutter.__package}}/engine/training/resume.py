@@ -1,0 +1,175 @@
+"""A training that goes on where it was, as if nothing had happened.
+
+Lightning restores weights, optimizers, schedules, callbacks and the number of the step. This adds what it leaves out,
+so that the end is the same to the last bit, and saves only at the beginning of a batch: then all that belongs to the
+batches before, validation, logs and callbacks included, is complete, and nothing is done twice or left out.
+
+The order of the batches and all random streams follow from the position (batches.py), so they need no saving.
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, final
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from ..devices.processes import gather
+from ..errors import RunError, Stopped
+from ..saving.checkpoints import path_in_run
+from . import loop_state
+from .loss_check import LossCheck
+from .metrics_file import rows_of
+from .save_schedule import SaveSchedule
+from .signals import SignalWatch
+
+
+@final
+class LastCheckpoint(pl.Callback):
+    """Keeps checkpoints/last.ckpt: from time to time, when the training is asked to stop, and at its end.
+
+    Args:
+        every_n_minutes: time between two saves.
+        every_n_steps: optimizer steps between two saves, beside the time.
+    """
+
+    def __init__(self, every_n_minutes: float = 10.0, every_n_steps: int | None = None) -> None:
+        self.signals = SignalWatch()
+        self.schedule = SaveSchedule(every_n_minutes, every_n_steps, self.signals)
+        self.losses = LossCheck()
+        self.seconds_saving = 0.0
+        self.seconds_training = 0.0
+        # What a checkpoint held, until the first batch has come and everything it belongs to is there.
+        self._saved: dict[str, Any] = {}
+        self._saved_loaders: list[dict[str, Any]] = []
+        self._finished = False
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.signals.start()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.monotonic()
+        self.schedule.start(trainer)
+        self.signals.start()
+        self._restore_loaders(trainer)
+        if rows := rows_of(trainer):
+            rows.truncate(self._saved.get("rows", 0))
+        if self._saved:
+            self._report_what_is_not_exact(trainer)
+        if self._saved.get("processes", trainer.world_size) != trainer.world_size:
+            self._saved.pop("metrics")  # of other shares than those that follow
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._saved:
+            # Not earlier: Lightning resets metrics and counters when an epoch begins.
+            loop_state.set_logged_steps(trainer, self._saved["logged_steps"])
+            if "metrics" in self._saved:
+                loop_state.restore_metric_states(pl_module, self._saved["metrics"][trainer.global_rank])
+            self._saved = {}
+        if is_trial(trainer) or batch_idx % trainer.accumulate_grad_batches:
+            return  # between two optimizer steps there are gradients, which no checkpoint holds
+        is_due, signum = self.schedule.agree(trainer)
+        if is_due or signum:
+            self.save(trainer)
+        if signum:
+            raise stopped(signum, trainer)
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        # The checkpoint before the validation stays, and the validation is done again. With several processes, the
+        # others may have passed this batch already; all of them stop at the next training batch.
+        if self.signals.received and trainer.world_size == 1:
+            raise stopped(self.signals.received, trainer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if isinstance(loss, Tensor):  # a step may be skipped, and with manual optimization there may be no loss
+            self.losses.add(trainer, batch_idx, loss.detach())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not is_trial(trainer):
+            self._finished = True
+            self.save(trainer)
+        self.seconds_training = time.monotonic() - self._started
+        self.signals.stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.signals.stop()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        rows = rows_of(trainer)
+        checkpoint["resume"] = {
+            "finished": self._finished,
+            "processes": trainer.world_size,
+            "rows": rows.written + len(rows.metrics) if rows else 0,
+            "logged_steps": loop_state.logged_steps(trainer),
+            "metrics": gather(loop_state.metric_states(pl_module)),
+        }
+        loop_state.move_to_next_batch(checkpoint["loops"]["fit_loop"], trainer)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._saved = dict(checkpoint.get("resume", {}))
+        self._saved_loaders = loop_state.saved_loader_states(checkpoint)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write last.ckpt, with metrics.csv up to the same moment."""
+        started = time.monotonic()
+        self.losses.check()
+        if rows := rows_of(trainer):
+            rows.save()
+        trainer.save_checkpoint(path_in_run(Path(trainer.default_root_dir), "last"), weights_only=False)
+        self.schedule.note_save(trainer)
+        self.seconds_saving += time.monotonic() - started
+
+    def share_of_saving(self) -> float:
+        """Fraction of the training's time that it waited for checkpoints."""
+        return self.seconds_saving / max(self.seconds_training, self.seconds_saving, 1e-9)
+
+    def _report_what_is_not_exact(self, trainer: pl.Trainer) -> None:
+        """Print a line for each promise that does not hold for this resume."""
+        lines = []
+        if not loop_state.loaders_keep_state(trainer):
+            lines.append(
+                "The training data comes through a loader that keeps no state, so this training goes on with other"
+                " batches than it would have had: see Batches in engine/training/batches.py"
+            )
+        if self._saved["processes"] != trainer.world_size:
+            lines.append(
+                f"Saved by {self._saved['processes']} processes, goes on with {trainer.world_size}: batches stay the"
+                " same, but not their shares, random numbers, and the training metrics of this epoch"
+            )
+        if trainer.is_global_zero:
+            for line in lines:
+                print(line, file=sys.stderr)
+
+    def _restore_loaders(self, trainer: pl.Trainer) -> None:
+        """Begin with the batch after the last one; raise RunError if an epoch has other batches than it had."""
+        states = self._saved_loaders, loop_state.current_loader_states(trainer)
+        before, now = ([state.get("batches", 0) for state in loader_states] for loader_states in states)
+        # A last batch that is large enough for one process may be too small to split, so allow a difference of one.
+        allowed = int(self._saved.get("processes", trainer.world_size) != trainer.world_size)
+        if self._saved_loaders and any(abs(one - other) > allowed for one, other in zip(before, now, strict=True)):
+            raise RunError(
+                f"an epoch had {before[0]} batches when the checkpoint was saved, and has {now[0]}: data.batch_size or"
+                " the data changed; start a new run with another --run or --fresh"
+            )
+        loop_state.load_loader_states(trainer, self._saved_loaders)
+
+
+def stopped(signum: int, trainer: pl.Trainer) -> Stopped:
+    message = f"Stopped by {signal.Signals(signum).name} after {trainer.global_step} steps"
+    return Stopped(message, signum, Path(trainer.default_root_dir), trainer.is_global_zero)
+
+
+def is_trial(trainer: pl.Trainer) -> bool:
+    """Whether this is a fast_dev_run, which keeps nothing."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined] # one of Lightning's connectors sets it
