@@ -3,15 +3,16 @@
 import json
 import shutil
 
-from conftest import OWN_TESTS, ROOT, assert_checks_pass, bake_into, run
+from conftest import OWN_TESTS, PROJECT, ROOT, assert_checks_pass, bake_into, run
 
-TOY = ROOT / "tests/toy_task"
+# A copy of the task `blank`, as CONTRIBUTING.md suggests.
+BLANK = PROJECT / "variants/task/blank"
 ROW = """  "toy": {
     "summary": "A linear map that learns to add",
     "requirements": [],
-    "figure": "a mean distance below 0.05",
+    "figure": "a mean squared error of 0.01",
     "preset": "",
-    "change": "--data.rows 512"},
+    "change": "--data.samples 256"},
 """
 
 
@@ -24,7 +25,7 @@ def test_task_is_added_in_the_steps_of_contributing(tmp_path, python, tools):
     questions["__prompts__"]["task"]["toy"] = "sums of numbers"
     (template / "cookiecutter.json").write_text(json.dumps(questions))
     # 2. Its files.
-    shutil.copytree(TOY, template / "{{cookiecutter.project_slug}}/variants/task/toy")
+    shutil.copytree(BLANK, template / "{{cookiecutter.project_slug}}/variants/task/toy")
     # 3. Its row.
     choices = template / "templates/choices.j2"
     text = choices.read_text()

@@ -1,0 +1,52 @@
+"""DataModule: where batches come from. Here: made-up numbers, until `setup` reads yours."""
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import TensorDataset
+
+from .engine.training.batches import Batches, SizedDataset
+
+FEATURES = 4
+
+
+class DataModule(pl.LightningDataModule):
+    """Sums of four numbers, with a little noise.
+
+    A batch is a pair: (batch, 4) float32 and (batch, 1) float32.
+
+    Args:
+        samples: how many to make up for training; a quarter as many for validation, and for the test.
+        batch_size: samples per optimizer step, in all processes together.
+        num_workers: processes that load batches; 0 is fastest for tensors in memory.
+        seed: decides the numbers, and the order of the batches.
+    """
+
+    def __init__(self, samples: int, batch_size: int, num_workers: int, seed: int) -> None:
+        super().__init__()
+        self.samples = samples
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+
+    def setup(self, stage: str) -> None:
+        generator = torch.Generator().manual_seed(self.seed)
+        sizes = [self.samples, self.samples // 4, self.samples // 4]
+        inputs = torch.randn(sum(sizes), FEATURES, generator=generator)
+        targets = inputs.sum(dim=1, keepdim=True) + 0.1 * torch.randn(sum(sizes), 1, generator=generator)
+        parts = zip(inputs.split(sizes), targets.split(sizes), strict=True)
+        self.train, self.val, self.test = (TensorDataset(*part) for part in parts)
+
+    def train_dataloader(self) -> Batches:
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> Batches:
+        return self._loader(self.val)
+
+    def test_dataloader(self) -> Batches:
+        return self._loader(self.test)
+
+    def predict_dataloader(self) -> Batches:
+        return self._loader(self.test)
+
+    def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
+        return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
