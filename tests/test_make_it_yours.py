@@ -1,0 +1,480 @@
+"""Teams make a project their own: their files are laid over a bake, trained, stopped, sharded and used.
+
+tests/teams/NAME holds the files of a team, each at its place in the project.
+"""
+
+import difflib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import OWN_TESTS, PROGRAMS, ROOT, bake_into, run
+
+TEAMS = ROOT / "tests/teams"
+PACKAGE = Path("src/lit_project")
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+ON_CPU = [*QUIET, "--trainer.accelerator=cpu"]
+TWO = ["--trainer.devices=2"]
+SHARDED = ["--preset=fsdp", *ON_CPU, *TWO]
+DDP = ["--preset=ddp-cpu", *QUIET]
+
+
+class Team:
+    """A bake with a team's files over it, and a process that runs commands in it (tests/programs/team_commands.py)."""
+
+    def __init__(self, folder, python, name, task, deleted=()):
+        self.project = bake_into(folder, task=task, logger="csv")
+        self.python = python
+        self.baked = files_of(self.project)
+        if name:
+            shutil.copytree(TEAMS / name, self.project, dirs_exist_ok=True)
+        for file in deleted:
+            (self.project / PACKAGE / file).unlink()
+        if (self.project / "tests/data").is_dir():
+            shutil.copytree(self.project / "tests/data", self.project / "data", dirs_exist_ok=True)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.project / "src"),
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        command = [python, PROGRAMS / "team_commands.py"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+        self.commands = subprocess.Popen(command, cwd=self.project, env=environment, **pipes)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.commands.communicate()
+        run([self.python.parent / "ruff", "check", "--quiet", "src"], self.project)
+        engine = [path for path in files_of(self.project).items() if "engine" in path[0].parts]
+        assert engine == [path for path in self.baked.items() if "engine" in path[0].parts]
+
+    def __call__(self, *args, code=0, processes=1, stop=None):
+        """Run a command; return what it printed, fail with another exit code."""
+        return self._ask({"args": list(map(str, args)), "processes": processes, "stop": stop}, code)
+
+    def do(self, code):
+        """Run Python in a process that has imported the engine; return what it printed."""
+        return self._ask({"code": code}, 0)
+
+    def evaluate(self, expression):
+        """The value of an expression there, by way of JSON."""
+        return json.loads(self.do(f"print(json.dumps({expression}))"))
+
+    def refused(self, *args):
+        """Run a command that must end with code 2 and one line of error; return it with its hint."""
+        printed = self(*args, code=2)
+        assert "Traceback" not in printed
+        lines = [line for line in printed.splitlines() if line.startswith("lit-project: ")]
+        assert [line.split()[1] for line in lines] in (["error:"], ["error:", "try:"])
+        return "\n".join(lines)
+
+    @contextmanager
+    def changed(self, file, old, new):
+        """Have a file of the package say something else for a while."""
+        path = self.project / PACKAGE / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        yield
+        path.write_text(text)
+
+    def _ask(self, request, code):
+        print(json.dumps(request), file=self.commands.stdin, flush=True)
+        answer = json.loads(self.commands.stdout.readline())
+        if answer["code"] != code:
+            pytest.fail(f"{request} ended with {answer['code']}:\n{answer['printed'][-6000:]}", pytrace=False)
+        return answer["printed"]
+
+    def lines_in_front(self):
+        """By file of the package: how many lines the team wrote or changed."""
+        counts = {}
+        for path, content in files_of(self.project).items():
+            if path.is_relative_to(PACKAGE):
+                lines = [text.decode().splitlines() for text in (self.baked.get(path, b""), content)]
+                written = sum(line.startswith("+ ") for line in difflib.ndiff(*lines))
+                counts |= {str(path.relative_to(PACKAGE)): written} if written else {}
+        return counts
+
+
+def files_of(project):
+    paths = [path for folder in ("src", "tests") for path in sorted((project / folder).rglob("*")) if path.is_file()]
+    return {path.relative_to(project): path.read_bytes() for path in paths if "__pycache__" not in path.parts}
+
+
+SHORT_TABLE = [*ON_CPU, "--trainer.max_epochs=3"]
+# Without randomness of each process's own, and with batches that two processes cannot halve.
+LEARNABLE = [*ON_CPU, "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1"]
+LEARNABLE += ["--data.batch_size=31", "--data.max_shift=0", "--model.network.dropout=0"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, python):
+    """A table of patients with text in its batches, two classes, and a figure of the team's own; with a run `one`."""
+    deleted = ["configs/presets/mlp.yaml"]  # it was written for the network and the data before
+    with Team(tmp_path_factory.mktemp("table"), python, "table", "regression", deleted) as team:
+        team("fit", "--run=one", *SHORT_TABLE)
+        yield team
+
+
+def test_table_is_trained_tested_and_told_how_much_memory_it_takes(table, capsys):
+    run_folder = table.project / "runs/one"
+    assert (run_folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    settings = (run_folder / "config.yaml").read_text()
+    assert "positive_weight: 3.0" in settings
+    assert settings.count("lit_project.confusion.ConfusionMatrix") == 1
+    table("test", "--run=one", *QUIET)
+    metrics = json.loads((run_folder / "test.json").read_text())
+    assert metrics.keys() == {"test/loss", "test/accuracy", "test/auroc"}
+    assert metrics["test/auroc"] > 0.7
+    assert "one device" in table("memory")
+    counts = table.lines_in_front()
+    assert set(counts) == {"configs/default.yaml", "confusion.py", "data.py", "model.py", "objective.py"}
+    with capsys.disabled():
+        print(f"\nlines in front: {counts}, {sum(counts.values())} in all")
+
+
+@pytest.mark.parametrize(
+    ("batch", "signum", "extra"),
+    [(3, signal.SIGTERM, []), (14, signal.SIGINT, ["--preset=ema"]), (10, signal.SIGKILL, [])],
+    ids=["terminated", "interrupted with averaged weights", "killed"],
+)
+def test_stopped_table_ends_with_the_same_bits(table, batch, signum, extra):
+    flags = [*SHORT_TABLE, "--last_checkpoint.every_n_steps=4", *extra]
+    untouched, stopped = f"untouched-{signum}", f"stopped-{signum}"
+    table("fit", f"--run={untouched}", *flags)
+    code = -signum if signum == signal.SIGKILL else 128 + signum
+    table("fit", f"--run={stopped}", *flags, code=code, stop=[batch, signum])
+    table("fit", f"--run={stopped}", *flags)
+    assert table.evaluate(f"different({untouched!r}, {stopped!r})") == []
+    settings = (table.project / f"runs/{stopped}/config.yaml").read_text()
+    assert settings.count("lit_project.confusion.ConfusionMatrix") == 1
+
+
+def test_predictions_of_a_table_are_a_probability_for_each_id_in_order(table):
+    table("predict", "--run=one", *QUIET)
+    answers = "torch.load('runs/one/predictions.pt', weights_only=True)"
+    ids, probabilities = table.evaluate(f"(lambda a: (a['id'], a['probability'].tolist()))({answers})")
+    rows = (table.project / "data/patients.csv").read_text().splitlines()[-24:]
+    assert ids == [row.split(",")[0] for row in rows]
+    assert len(probabilities) == 24
+    assert all(0 < probability < 1 for probability in probabilities)
+
+
+def test_table_trains_on_two_processes_whole_and_in_shards_and_is_merged(table):
+    short = ["--trainer.max_epochs=1"]
+    table("fit", "--run", "alone", *ON_CPU, *short)
+    table("fit", "--run", "ddp", *DDP, *short, processes=2)
+    # Here Lightning itself starts the second process; elsewhere the test does, which is faster.
+    run([table.python, "-m", "lit_project", "fit", "--run", "shards", *SHARDED, *short], table.project)
+    assert "last.merged.ckpt" in table("merge", "runs/shards/checkpoints/last.ckpt")
+    for run_name, file in (("ddp", "last"), ("shards", "last.merged")):
+        difference = f"largest_difference(checkpoint('alone'), checkpoint({run_name!r}, {file!r}))"
+        assert table.evaluate(difference) < 1e-4
+    table("predict", "--run", "ddp", *DDP, processes=2)
+    merged = ["--preset=cpu", "--ckpt_path=runs/shards/checkpoints/last.merged.ckpt", *QUIET]
+    table("predict", "--run", "shards", *merged)
+    ids = "torch.load('runs/{}/predictions.pt', weights_only=True)['id']"
+    assert table.evaluate(ids.format("ddp")) == table.evaluate(ids.format("shards"))
+
+
+def test_batches_too_small_for_the_processes_are_refused(table):
+    told = table.refused("fit", "--run=small", *SHORT_TABLE, "--data.batch_size=0")
+    assert "data.batch_size is 0: less than one sample a process" in told
+
+
+def test_generated_tests_pass_for_a_table(table):
+    printed = run([table.python, *OWN_TESTS], table.project)
+    assert " passed" in printed
+    assert "skipped" not in printed
+
+
+@pytest.fixture(scope="module")
+def own_module(tmp_path_factory, python):
+    """A LightningModule that knows nothing of the engine, with batches that are dicts from torch's own loader."""
+    deleted = ["network.py", "objective.py", "configs/presets/mlp.yaml"]
+    with Team(tmp_path_factory.mktemp("own"), python, "own_module", "regression", deleted) as team:
+        team("fit", "--run=one", *ON_CPU)
+        yield team
+
+
+def test_own_module_is_trained_tested_and_used(own_module):
+    own_module("test", "--run=one", *QUIET)
+    assert json.loads((own_module.project / "runs/one/test.json").read_text()).keys() == {"test_mse"}
+    own_module("predict", "--run=one", *QUIET)
+    answers = "torch.load('runs/one/predictions.pt', weights_only=True)"
+    assert own_module.evaluate(f"{{key: len(value) for key, value in {answers}.items()}}") == {"x": 16, "y": 16}
+    assert "one device" in own_module("memory")
+
+
+@pytest.mark.parametrize("batch", [6, 8], ids=["in an epoch", "between two"])
+def test_own_module_goes_on_after_a_stop_and_says_that_it_is_not_exact(own_module, batch):
+    stopped = f"stopped-{batch}"
+    own_module("fit", f"--run={stopped}", *ON_CPU, code=143, stop=[batch, signal.SIGTERM])
+    assert "a loader that keeps no state" in own_module("fit", f"--run={stopped}")
+    steps = own_module.evaluate(f"[checkpoint(run)['global_step'] for run in ('one', {stopped!r})]")
+    assert steps == [16, 16]
+
+
+@pytest.mark.parametrize("preset", ["bf16", "ema", "debug-fast"])
+def test_own_module_trains_with_a_preset(own_module, preset):
+    own_module("fit", f"--run={preset}", "--preset=cpu", f"--preset={preset}", *QUIET, "--trainer.max_epochs=1")
+
+
+def test_own_module_trains_on_two_processes_and_is_refused_in_shards(own_module):
+    own_module("fit", "--run", "ddp", *DDP, "--trainer.max_epochs=1", processes=2)
+    assert own_module.evaluate("checkpoint('ddp')['global_step']") == 2
+    told = own_module.refused("fit", "--run=shards", *SHARDED)
+    assert "does not derive from EngineModule" in told
+    assert "try: derive the model from EngineModule" in told
+
+
+def test_loader_that_lightning_cannot_make_again_is_refused_with_a_hint(own_module):
+    with own_module.changed("data.py", "batch_size=self.batch_size", "self.batch_size"):
+        told = own_module.refused("predict", "--run=one", *QUIET)
+    assert "try: DataLoader(dataset, batch_size=...)" in told
+
+
+def test_own_module_can_be_compiled(own_module):
+    own_module("fit", "--run=compiled", "--preset=compile", *ON_CPU)
+    assert own_module.evaluate("largest_difference(checkpoint('one'), checkpoint('compiled'))") < 1e-4
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory, python):
+    """Two networks, two optimizers, steps by hand that return nothing, and no validation."""
+    deleted = ["network.py", "objective.py"]
+    with Team(tmp_path_factory.mktemp("gan"), python, "gan", "vision", deleted) as team:
+        team("fit", "--run=one", *ON_CPU)
+        yield team
+
+
+@pytest.mark.parametrize(("batch", "signum"), [(7, signal.SIGTERM), (5, signal.SIGINT), (12, signal.SIGKILL)])
+def test_stopped_gan_ends_with_the_same_bits(gan, batch, signum):
+    flags = [*ON_CPU, "--last_checkpoint.every_n_steps=4"]
+    code = -signum if signum == signal.SIGKILL else 128 + signum
+    gan("fit", f"--run=stopped-{signum}", *flags, code=code, stop=[batch, signum])
+    assert "keeps no state" not in gan("fit", f"--run=stopped-{signum}", *flags)
+    assert gan.evaluate(f"different('one', 'stopped-{signum}')") == []
+
+
+def test_gan_is_used_and_told_what_it_has_not(gan):
+    gan("predict", "--run=one", *QUIET)
+    points = "torch.load('runs/one/predictions.pt', weights_only=True).shape"
+    assert gan.evaluate(f"list({points})") == [12, 2]
+    assert "test_step" in gan.refused("test", "--run=one", *QUIET)
+    assert "memory cannot run a training step that asks for its Trainer or optimizers" in gan.refused("memory")
+    assert sorted(path.name for path in (gan.project / "runs/one/checkpoints").iterdir()) == ["last.ckpt"]
+
+
+@pytest.fixture(scope="module")
+def learnable(tmp_path_factory, python):
+    """An objective with a temperature that is learned."""
+    with Team(tmp_path_factory.mktemp("learnable"), python, "learnable", "vision") as team:
+        team("fit", "--run=alone", *LEARNABLE)
+        yield team
+
+
+def test_parameter_of_an_objective_is_saved_and_trained(learnable):
+    temperature = learnable.evaluate("checkpoint('alone')['state_dict']['objective.temperature'].item()")
+    assert abs(temperature - 1) > 1e-3
+    untouched, stopped = "alone", "stopped"
+    learnable("fit", f"--run={stopped}", *LEARNABLE, code=130, stop=[5, signal.SIGINT])
+    learnable("fit", f"--run={stopped}", *LEARNABLE)
+    assert learnable.evaluate(f"different({untouched!r}, {stopped!r})") == []
+
+
+def test_parameter_of_an_objective_is_sharded_and_learns_as_in_one_process(learnable):
+    learnable("fit", "--run", "shards", *LEARNABLE, *SHARDED, processes=2)
+    learnable("merge", "runs/shards/checkpoints/last.ckpt")
+    difference = "largest_difference(checkpoint('alone'), checkpoint('shards', 'last.merged'))"
+    assert learnable.evaluate(difference) < 1e-4
+    learnable("test", "--run", "shards", *SHARDED, processes=2)
+    learnable("test", "--run", "alone", *QUIET)
+    one, two = (json.loads((learnable.project / f"runs/{name}/test.json").read_text()) for name in ("alone", "shards"))
+    assert two == pytest.approx(one, abs=1e-4)
+
+
+def test_scalar_parameter_is_refused_in_shards(learnable):
+    with learnable.changed("objective.py", "torch.ones(1)", "torch.tensor(1.0)"):
+        told = learnable.refused("fit", "--run=scalar", *LEARNABLE, *SHARDED, "--trainer.devices=1")
+    assert "cannot shard objective.temperature, a scalar" in told
+    assert "try: nn.Parameter(torch.ones(1))" in told
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, python):
+    """A bake as it is, of which a team changes settings alone."""
+    with Team(tmp_path_factory.mktemp("plain"), python, None, "vision") as team:
+        yield team
+
+
+SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+SHORT += ["--trainer.accelerator=cpu", "--trainer.limit_test_batches=1", "--trainer.log_every_n_steps=1"]
+SECTIONS = ("best_checkpoint", "last_checkpoint", "early_stopping", "lr_monitor", "progress_bar", "model_summary")
+
+
+def test_sections_that_are_null_leave_nothing_and_the_run_can_be_repeated(plain):
+    nothing = [word for section in SECTIONS for word in (f"--{section}", "null")]
+    rows = []
+    for _ in range(2):
+        printed = plain("fit", "--run=none", *SHORT, *nothing)
+        assert not any(word in printed for word in ("Best:", "Saving:", "Next:", "params", "Epoch 0"))
+        assert not list(plain.project.glob("runs/none/**/*.ckpt"))
+        rows.append((plain.project / "runs/none/metrics.csv").read_text())
+    assert rows[0] == rows[1]
+    assert "there is no checkpoint" in plain.refused("test", "--run=none")
+
+
+def test_without_a_best_checkpoint_the_last_one_is_tested(plain):
+    plain("fit", "--run=nobest", *SHORT, *QUIET, "--best_checkpoint", "null", "--early_stopping", "null")
+    assert [path.name for path in plain.project.glob("runs/nobest/checkpoints/*")] == ["last.ckpt"]
+    assert "last.ckpt" in plain("test", "--run=nobest", *QUIET)
+
+
+def test_metric_that_is_not_there_is_one_line_and_others_can_be_watched(plain):
+    flags = ["fit", "--run=unvalidated", *SHORT, *QUIET, "--trainer.limit_val_batches=0"]
+    assert "try: --early_stopping null" in plain.refused(*flags)
+    plain(*flags, "--early_stopping.monitor=train/loss", "--best_checkpoint.monitor=train/loss")
+    names = sorted(path.name for path in plain.project.glob("runs/unvalidated/checkpoints/*"))
+    assert names == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize("switch", ["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"])
+def test_switch_of_the_trainer_turns_sections_off(plain, switch):
+    printed = plain("fit", f"--run={switch}", *SHORT, f"--trainer.{switch}=false")
+    assert "after 1 epoch, 2 steps" in printed
+    files = {path.name for path in (plain.project / f"runs/{switch}").rglob("*")}
+    assert ("metrics.csv" in files) == (switch != "logger")
+    assert ("best.ckpt" in files) == ("last.ckpt" in files) == (switch != "enable_checkpointing")
+    assert ("Epoch 0" in printed) == (switch != "enable_progress_bar")
+    assert ("params" in printed) == (switch != "enable_model_summary")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--early_stopping.patiance", "3"], "Did you mean --early_stopping.patience?"),
+        (["--early_stoping.patience=3"], "Did you mean --early_stopping.patience?"),
+        (["--early_stopping.patience", "few"], "--early_stopping.patience: expected int, got 'few'"),
+        (["--early_stopping", "null", "--early_stopping.patience", "3"], "it needs --early_stopping.monitor"),
+        (["--config", "never.yaml", "--early_stopping.patience", "3"], "it needs --early_stopping.monitor"),
+        (["--config", "mistyped.yaml"], "Did you mean --early_stopping.patience?"),
+        (["--progress_bar.theme.metrics_formatt", "x"], "Did you mean --progress_bar.theme.metrics_format?"),
+        (["--model.optimizer.init_args.lrr", "3"], "Did you mean --model.optimizer.init_args.lr?"),
+        (["--model.lr_scheduler.warmpu", "3"], "Did you mean --model.lr_scheduler.warmup?"),
+        (["--model.network.width", "wide"], "--model.network.width: expected int, got 'wide'"),
+        (["--trainr.max_epochs", "3"], "Did you mean --trainer.max_epochs?"),
+    ],
+)
+def test_mistake_in_a_nested_setting_is_one_line_with_the_whole_flag(plain, flags, told):
+    (plain.project / "never.yaml").write_text("early_stopping: null\n")
+    (plain.project / "mistyped.yaml").write_text("early_stopping:\n  monitor: val/loss\n  patiance: 3\n")
+    assert plain.refused("fit", *flags).endswith(told)
+
+
+def test_section_is_switched_off_by_a_later_flag_or_file(plain):
+    (plain.project / "never.yaml").write_text("early_stopping: null\n")
+    for number, never in enumerate((["--early_stopping", "null"], ["--config", "never.yaml"])):
+        plain("fit", f"--run=never-{number}", "--early_stopping.patience=2", *never, *SHORT, *QUIET)
+        assert "early_stopping: null" in (plain.project / f"runs/never-{number}/config.yaml").read_text()
+
+
+TWICE = """
+from pytorch_lightning import Callback
+
+class Seen(Callback):
+    stages = []
+    def setup(self, trainer, pl_module, stage):
+        self.stages.append(stage)
+
+seen = Seen()
+for command in (["fit", "--run", "once"], ["fit", "--run", "again"], ["test", "--run", "once"]):
+    main([*command, *FLAGS], callbacks=[seen])
+assert seen.stages == ["fit", "fit", "test"], seen.stages
+assert different("once", "again") == []
+"""
+
+
+def test_two_trainings_in_one_process_are_the_same_and_see_the_callbacks_of_the_caller(plain):
+    plain.do(f"FLAGS = {[*SHORT, *QUIET]}\n{TWICE}")
+
+
+def test_runs_lie_where_the_flag_or_the_environment_says(plain, tmp_path):
+    flags = ["--run=elsewhere", *SHORT, *QUIET]
+    assert f"test --run elsewhere --runs {tmp_path}/flag" in plain("fit", *flags, f"--runs={tmp_path}/flag")
+    plain.do(f"os.environ['LIT_PROJECT_RUNS'] = '{tmp_path}/variable'\nmain({['fit', *flags]})")
+    assert not (plain.project / "runs/elsewhere").exists()
+    for folder in ("flag", "variable"):
+        plain("test", f"--runs={tmp_path}/{folder}", *QUIET)
+        assert (tmp_path / folder / "elsewhere/test.json").is_file()
+
+
+WALKS = ["Your own data", "Your own network", "Your own LightningModule"]
+
+
+def section_of(readme, heading):
+    _, _, rest = readme.partition(f"\n### {heading}\n")
+    return re.split(r"\n##+ ", rest)[0]
+
+
+def write(project, block):
+    """Write a block of the README to the file that its first line names."""
+    path, text = re.fullmatch(r"# (\S+)\n(.*)", block, re.DOTALL).groups()
+    (project / path).write_text(text, encoding="utf-8")
+
+
+def patch(project, block):
+    """Replace the lines with a minus by those with a plus that follow them."""
+    path, text = re.fullmatch(r"# (\S+)\n(.*)", block, re.DOTALL).groups()
+    content = (project / path).read_text(encoding="utf-8")
+    changes = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", text, re.MULTILINE)
+    assert changes
+    for change in changes:
+        old, new = (re.sub(r"^[-+]", "", lines, flags=re.MULTILINE) for lines in change)
+        assert content.count(old) == 1, f"{path} has not once: {old}"
+        content = content.replace(old, new)
+    (project / path).write_text(content, encoding="utf-8")
+
+
+def carry_out(team, line):
+    """Run a line that a reader types."""
+    words = shlex.split(line)
+    if words[:3] == ["uv", "run", "lit-project"]:
+        team(*words[3:])
+    elif words[:3] == ["uv", "run", "python"]:
+        run([team.python, *words[3:]], team.project)
+    else:
+        run(words, team.project)
+
+
+def test_walks_of_the_readme_work_as_they_are_written(tmp_path, python):
+    with Team(tmp_path, python, None, "regression") as team:
+        readme = (team.project / "README.md").read_text(encoding="utf-8")
+        for heading in WALKS:
+            done = []
+            for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", section_of(readme, heading), re.DOTALL | re.M):
+                done.append(language)
+                if language in ("python", "yaml"):
+                    write(team.project, block)
+                elif language == "diff":
+                    patch(team.project, block)
+                else:
+                    assert language == "console"
+                    lines = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+                    assert lines
+                    for line in lines:
+                        carry_out(team, line)
+            assert "python" in done, f"no file in {heading}"
+            assert "console" in done, f"no command in {heading}"
+        assert len(list((team.project / "runs").glob("*/config.yaml"))) >= 2
