@@ -23,6 +23,7 @@ TAKEN = {
     "_num_ready_batches_reached": "pytorch_lightning.loops.training_epoch_loop._TrainingEpochLoop",
     "_log_hyperparams": "pytorch_lightning.LightningModule",
     "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
+    "_restarting": "pytorch_lightning.loops.loop._Loop",
     "_run_id": "pytorch_lightning.loggers.MLFlowLogger",
     "_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
     "_subclasses": "torch",

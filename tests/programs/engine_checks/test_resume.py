@@ -1,12 +1,16 @@
 """Resuming: signals, and another number of processes."""
 
+import json
 import signal
 
 import pytest
+import pytorch_lightning as pl
 import torch
-from conftest import last
+from conftest import last, same
 from lit_project.__main__ import main
+from lit_project.data import DataModule
 from lit_project.engine.training import signals
+from lit_project.model import Model
 
 
 def test_second_signal_is_not_kept_waiting(monkeypatch):
@@ -32,3 +36,72 @@ def test_other_number_of_processes_goes_on_and_says_what_changes(short, stop_at,
     main(["fit", "--run", "one"])
     assert "Saved by 2 processes, goes on with 1: batches stay the same" in capfd.readouterr().err
     assert last("one")["resume"]["finished"]
+
+
+def stopped_twice_and_untouched(stop_at, *flags, **options):
+    """The last checkpoints of a training that nobody touched, and of one that was stopped and went on twice."""
+    main(["fit", "--run", "untouched", *flags], **options)
+    for batch in (1, 2):
+        stop_at(batch)
+        with pytest.raises(SystemExit):
+            main(["fit", "--run", "stopped", *flags], **options)
+    stop_at(10_000)
+    main(["fit", "--run", "stopped", *flags], **options)
+    return last("untouched"), last("stopped")
+
+
+def assert_same(untouched, stopped):
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert same(untouched[part], stopped[part]), part
+
+
+def test_schedule_that_is_stepped_after_each_epoch_loses_no_step(short, stop_at):
+    plateau = "pytorch_lightning.cli.ReduceLROnPlateau"
+    settings = {"class_path": plateau, "init_args": {"monitor": "train/loss", "patience": 0, "threshold": 1e9}}
+    flags = [*short, "--trainer.max_epochs=4", f"--model.lr_scheduler={json.dumps(settings)}"]
+    untouched, stopped = stopped_twice_and_untouched(stop_at, *flags)
+    assert untouched["lr_schedulers"][0]["last_epoch"] == 4
+    assert_same(untouched, stopped)
+
+
+class Thaw(pl.Callback):
+    """Freezes the network's first part, and trains it from the second epoch on."""
+
+    def setup(self, trainer, pl_module, stage):
+        pl_module.network.features.requires_grad_(False)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            pl_module.network.features.requires_grad_(True)
+
+
+def test_what_is_frozen_stays_as_it_was(short, stop_at):
+    flags = [*short, "--trainer.max_epochs=4"]
+    assert_same(*stopped_twice_and_untouched(stop_at, *flags, callbacks=[Thaw()]))
+
+
+def test_gradients_of_a_manual_accumulation_are_not_lost(short, stop_at, monkeypatch):
+    def gather_three(self, batch, batch_idx):
+        self.manual_backward(self.objective(self(batch[0]), batch[1]))
+        if batch_idx % 3 == 2:
+            self.optimizers().step()
+            self.optimizers().zero_grad()
+
+    monkeypatch.setattr(Model, "automatic_optimization", False)
+    monkeypatch.setattr(Model, "training_step", gather_three)
+    untouched, stopped = stopped_twice_and_untouched(stop_at, *short, "--best_checkpoint=null")
+    assert untouched["global_step"] == 2
+    assert_same(untouched, stopped)
+
+
+def test_warmup_of_a_training_without_a_length_is_refused(short, monkeypatch, refused):
+    loader = torch.utils.data.DataLoader(Endless(), batch_size=8)
+    monkeypatch.setattr(DataModule, "train_dataloader", lambda self: loader)
+    flags = [flag for flag in short if "limit_train_batches" not in flag]
+    assert "try: give --trainer.max_steps" in refused("fit", *flags)
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        while True:
+            yield torch.rand(1, 8, 8), 0

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torchmetrics import Metric, MetricCollection
 
 MetricStates = dict[str, tuple[int, dict[str, Any]]]  # {name: (updates, {state: value})}
@@ -58,6 +59,35 @@ def loaders_keep_state(trainer: pl.Trainer) -> bool:
 def load_loader_states(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
     """Tell loaders where to begin. Lightning does not if a schedule has asked for the number of steps before."""
     combined_loader(trainer)._load_state_dicts(states)
+
+
+def end_restart(trainer: pl.Trainer) -> None:
+    """Have the end of this epoch step the schedules that are stepped after each epoch, ReduceLROnPlateau among them.
+
+    Lightning leaves them out in the epoch in which a training resumes, and so loses one step of theirs at each resume.
+    """
+    trainer.fit_loop._restarting = False
+
+
+def frozen_names(module: nn.Module) -> list[str]:
+    """The parameters that are not trained at present."""
+    return [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+
+
+def restore_frozen(module: nn.Module, names: list[str]) -> None:
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name not in names)
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    """What a manual optimization has gathered and not yet used; not of weights in shards, which no checkpoint keeps."""
+    found = {name: weight.grad for name, weight in module.named_parameters()}
+    return {name: grad for name, grad in found.items() if grad is not None and not isinstance(grad, DTensor)}
+
+
+def restore_gradients(module: nn.Module, saved: dict[str, Tensor]) -> None:
+    for name, weight in module.named_parameters():
+        weight.grad = saved[name].to(weight.device) if name in saved else None
 
 
 def training_loaders(trainer: pl.Trainer) -> list[Any]:

@@ -65,11 +65,7 @@ class LastCheckpoint(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._saved:
-            # Not earlier: Lightning resets metrics and counters when an epoch begins.
-            loop_state.set_logged_steps(trainer, self._saved["logged_steps"])
-            if "metrics" in self._saved:
-                loop_state.restore_metric_states(pl_module, self._saved["metrics"][trainer.global_rank])
-            self._saved = {}
+            self._restore(trainer, pl_module)
         if is_trial(trainer) or batch_idx % trainer.accumulate_grad_batches:
             return  # between two optimizer steps there are gradients, which no checkpoint holds
         is_due, signum = self.schedule.agree(trainer)
@@ -111,6 +107,8 @@ class LastCheckpoint(pl.Callback):
             "rows": rows.written + len(rows.metrics) if rows else 0,
             "logged_steps": loop_state.logged_steps(trainer),
             "metrics": gather(loop_state.metric_states(pl_module)),
+            "frozen": loop_state.frozen_names(pl_module),
+            "gradients": {} if pl_module.automatic_optimization else loop_state.gradients(pl_module),
         }
         loop_state.move_to_next_batch(checkpoint["loops"]["fit_loop"], trainer)
 
@@ -163,6 +161,17 @@ class LastCheckpoint(pl.Callback):
                 " the data changed; start a new run with another --run or --fresh"
             )
         loop_state.load_loader_states(trainer, self._saved_loaders)
+
+    def _restore(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore what Lightning leaves out; not before the first batch, since the beginning of an epoch resets it."""
+        loop_state.end_restart(trainer)
+        loop_state.set_logged_steps(trainer, self._saved["logged_steps"])
+        loop_state.restore_frozen(pl_module, self._saved["frozen"])
+        if not pl_module.automatic_optimization:
+            loop_state.restore_gradients(pl_module, self._saved["gradients"])
+        if "metrics" in self._saved:
+            loop_state.restore_metric_states(pl_module, self._saved["metrics"][trainer.global_rank])
+        self._saved = {}
 
 
 def stopped(signum: int, trainer: pl.Trainer) -> Stopped:
