@@ -61,6 +61,7 @@ class Training:
         """
         low, full, master = self.computed.itemsize, self.stored.itemsize, max(4, self.stored.itemsize)
         activations = self.activations(samples, self.stored)
+        # One device exchanges nothing, so the strategies do not differ.
         if devices == 1:
             return {"one device": (self.parameters * full, self.trained * full, self.optimizer_state, activations)}
         low_activations = self.activations(samples, self.computed)
@@ -69,6 +70,7 @@ class Training:
         largest, outside = max(block_sizes, default=0), self.parameters - sum(block_sizes)
         gathered = (outside + 2 * largest) * low, max(outside, largest) * (low + full)
         shards = [size / devices for size in (self.parameters * full, self.trained * full, self.optimizer_state)]
+        # DeepSpeed trains a float32 copy of the parameters, whatever precision they are computed in.
         copied = (self.trained + self.optimizer_state / full) * master / devices
         return {
             "ddp": (self.parameters * full, self.trained * full, self.optimizer_state, activations),

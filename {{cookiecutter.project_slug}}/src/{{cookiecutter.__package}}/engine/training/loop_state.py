@@ -29,6 +29,7 @@ def move_to_next_batch(loops: dict[str, Any], trainer: pl.Trainer) -> None:
     batches, epochs = loops["epoch_loop.batch_progress"], loops["epoch_progress"]
     had_last_batch = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
     epoch_is_over = had_last_batch and batches["current"]["completed"] == batches["current"]["ready"]
+    # Behind the last batch of an epoch, the next one is the first of the epoch that follows.
     epoch = epochs["current"]["started"] - 1 + epoch_is_over
     batch = 0 if epoch_is_over else batches["current"]["completed"]
     done = batches["total"]["completed"]
@@ -66,6 +67,7 @@ def end_restart(trainer: pl.Trainer) -> None:
 
     Lightning leaves them out in the epoch in which a training resumes, and so loses one step of theirs at each resume.
     """
+    # The flag itself: its setter passes the value on to loops that have not yet begun.
     trainer.fit_loop._restarting = False
 
 
@@ -126,6 +128,7 @@ def restore_metric_states(module: nn.Module, states: MetricStates) -> None:
     for name, (updates, values) in states.items():
         for key, value in values.items():
             setattr(metrics[name], key, value.to(metrics[name].device) if isinstance(value, Tensor) else value)
+        # With a count of 0, which a new metric has, torchmetrics would say that there is nothing to compute.
         metrics[name]._update_count = updates
 
 

@@ -47,6 +47,7 @@ class LastCheckpoint(pl.Callback):
         self._finished = False
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Already here, since this first validation may take a while and is stopped by a signal too.
         self.signals.start()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -55,6 +56,7 @@ class LastCheckpoint(pl.Callback):
         self.signals.start()
         self._restore_loaders(trainer)
         if rows := rows_of(trainer):
+            # What was logged after the checkpoint is about to be logged once more.
             rows.truncate(self._saved.get("rows", 0))
         if self._saved:
             self._report_what_is_not_exact(trainer)
@@ -106,6 +108,7 @@ class LastCheckpoint(pl.Callback):
             "processes": trainer.world_size,
             "rows": rows.written + len(rows.metrics) if rows else 0,
             "logged_steps": loop_state.logged_steps(trainer),
+            # Each process has seen other samples, and goes on with its own.
             "metrics": gather(loop_state.metric_states(pl_module)),
             "frozen": loop_state.frozen_names(pl_module),
             "gradients": {} if pl_module.automatic_optimization else loop_state.gradients(pl_module),
@@ -121,6 +124,7 @@ class LastCheckpoint(pl.Callback):
     def save(self, trainer: pl.Trainer) -> None:
         """Write last.ckpt, with metrics.csv up to the same moment."""
         started = time.monotonic()
+        # First of all: a checkpoint of weights that a NaN has spoiled would replace one that is sound.
         self.losses.check()
         if rows := rows_of(trainer):
             rows.save()
