@@ -86,7 +86,7 @@ def short():
 def parts():
     """The reference run's Model and DataModule, as configs/default.yaml describes them."""
     classes = load_parts()
-    pl.seed_everything(SETTINGS["seed_everything"], verbose=False)
+    pl.seed_everything(SETTINGS.get("seed_everything", 0), verbose=False)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(classes.model, "model")
     parser.add_class_arguments(classes.data, "data")

@@ -1,10 +1,11 @@
-"""Schedules, launchers and the profile."""
+"""Schedules, seeds, launchers and the profile."""
 
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import last, same
 from lit_project.__main__ import main
 from lit_project.engine.devices import launch
 from lit_project.engine.training.schedules import WarmupCosine
@@ -48,3 +49,10 @@ def test_debug_profile_prints_and_keeps_a_table(short, capsys):
     assert table in capsys.readouterr().out
     assert "training_step" in table
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_another_seed_gives_other_weights(short):
+    for seed in ("1", "2"):
+        main(["fit", "--run", f"seed-{seed}", f"--seed_everything={seed}", "--trainer.logger=false", *short])
+    one, other = (last(f"seed-{seed}")["state_dict"] for seed in ("1", "2"))
+    assert not same(one, other)
