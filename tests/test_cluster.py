@@ -236,7 +236,7 @@ def hosts():
 
 
 def test_killed_worker_on_one_of_two_hosts_is_started_again_and_the_run_ends(project, hosts):
-    torchrun = ["torchrun", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d"]
+    torchrun = ["torchrun", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=10", "--rdzv-backend=c10d"]
     torchrun += ["--rdzv-id=job", "--rdzv-endpoint=10.77.0.1:29400"]
     fit = ["-m", "lit_project", "fit", "--preset=multi-node", *LANGUAGE]
     run = "torchrun-job"
