@@ -12,19 +12,14 @@ from ..training.curves import Curves
 from ..training.predictions import SavePredictions
 from ..training.resume import LastCheckpoint
 
-# The Trainer refuses a callback beside its own switch that turns it off.
-SWITCHES = {
-    "enable_progress_bar": ProgressBar,
-    "enable_model_summary": ModelSummary,
-    "enable_checkpointing": Checkpoint | LastCheckpoint,
-    "logger": LearningRateMonitor,
-}
 # What the Trainer adds by itself if a switch is on and no such callback is given.
 ADDED_BY_LIGHTNING = {
     "enable_progress_bar": ProgressBar,
     "enable_model_summary": ModelSummary,
     "enable_checkpointing": Checkpoint,
 }
+# The Trainer refuses a callback beside its own switch that turns it off, and ours is to obey that switch too.
+SWITCHES = {**ADDED_BY_LIGHTNING, "enable_checkpointing": Checkpoint | LastCheckpoint}
 Kind = TypeVar("Kind", bound=pl.Callback)
 
 
