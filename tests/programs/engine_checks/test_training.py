@@ -1,5 +1,6 @@
 """Schedules, seeds, launchers and the profile."""
 
+import csv
 import math
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def test_launcher_decides_how_many_processes_there_are(monkeypatch, environment,
     got = launch.launcher_settings()
     got.pop("plugins", None)
     assert got == expected
+
+
+def test_training_and_validation_are_logged(short):
+    main(["fit", "--run", "logged", *short])
+    with Path("runs/logged/metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    logged = {name for row in rows for name, value in row.items() if value}
+    assert {"train/loss", "val/loss", "epoch", "step"} < logged
+    assert any(name.startswith("lr-") for name in logged)
 
 
 def test_debug_profile_prints_and_keeps_a_table(short, capsys):

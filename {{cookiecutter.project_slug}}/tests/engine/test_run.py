@@ -51,7 +51,9 @@ def test_training_is_logged(workplace, short):
         rows = list(csv.DictReader(file))
     logged = {name for row in rows for name, value in row.items() if value}
     assert {"epoch", "step"} < logged, "nothing was logged: call self.log in training_step"
-    assert "val/loss" in logged or not JUDGED or not SETTINGS.get("early_stopping")
+    sections = [SETTINGS.get(section) or {} for section in ("best_checkpoint", "early_stopping")]
+    monitored = {section["monitor"] for section in sections if section.get("monitor")}
+    assert monitored <= logged, f"{monitored - logged} is monitored and was not logged: call self.log"
 
 
 def test_own_checkpoint_is_safe_to_load(short):
