@@ -204,7 +204,8 @@ def own_module(tmp_path_factory, python):
     """A LightningModule that knows nothing of the engine, with batches that are dicts from torch's own loader."""
     deleted = ["network.py", "objective.py", "configs/presets/mlp.yaml"]
     with Team(tmp_path_factory.mktemp("own"), python, "own_module", "regression", deleted) as team:
-        team("fit", "--run=one", *ON_CPU)
+        # Already at the start of a training, before anybody relies on it.
+        assert "a loader that keeps no state" in team("fit", "--run=one", *ON_CPU)
         yield team
 
 

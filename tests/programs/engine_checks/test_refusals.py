@@ -9,6 +9,8 @@ import yaml
 from conftest import SHORT, last
 from lit_project.__main__ import main
 from lit_project.engine.devices import launch
+from lit_project.engine.errors import RunError
+from lit_project.engine.saving.checkpoints import refuse_unsafe_values
 from lit_project.model import Model
 from lit_project.objective import Objective
 
@@ -94,3 +96,18 @@ def test_presets_add_up_and_the_later_one_wins(capsys):
     got = yaml.safe_load(capsys.readouterr().out)["trainer"]
     assert [one["class_path"].rpartition(".")[2] for one in got["callbacks"]] == ["Compile", "EMAWeightAveraging"]
     assert (got["accelerator"], got["devices"], got["strategy"], got["precision"]) == ("cpu", 1, "auto", "16-mixed")
+
+
+def test_stochastic_weight_averaging_is_refused_before_anything_is_written(short, workplace, refused):
+    averaging = {"class_path": "pytorch_lightning.callbacks.StochasticWeightAveraging", "init_args": {"swa_lrs": 0.01}}
+    Path("mine.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": [averaging]}}))
+    told = refused("fit", "--run", "two", *short, "--config", "mine.yaml")
+    assert "StochasticWeightAveraging cannot go on exactly" in told
+    assert "--preset ema" in told
+    assert not list(workplace.glob("runs/*"))
+
+
+def test_value_that_no_checkpoint_can_hold_is_told_with_its_place():
+    callbacks = {"Remembers": {"history": [1, {"worst": Path("here")}]}}
+    with pytest.raises(RunError, match="callbacks Remembers history 1 worst is a PosixPath"):
+        refuse_unsafe_values({"callbacks": callbacks, "epoch": 3})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -144,6 +144,10 @@ class CLI(LightningCLI):
             self._refuse_other_use(Path(path), saved)
         if isinstance(self.trainer.strategy, Sharded):
             self._refuse_unshardable()
+        if self.stage == "fit" and callback_of(self.trainer, StochasticWeightAveraging):
+            # Lightning's cannot be written to config.yaml and read back, and resumes with other averages.
+            hint = "pytorch_lightning.callbacks.WeightAveraging or EMAWeightAveraging, as --preset ema does"
+            raise RunError("a training with StochasticWeightAveraging cannot go on exactly once it is stopped", hint)
 
     def _refuse_other_use(self, path: Path, saved: dict[str, Any]) -> None:
         if path.is_dir() and not isinstance(self.trainer.strategy, Sharded):

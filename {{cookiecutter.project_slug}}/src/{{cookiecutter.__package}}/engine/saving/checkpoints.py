@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,25 @@ def remove_secrets(checkpoint: dict[str, Any]) -> None:
 def refuse_unsafe_values(checkpoint: dict[str, Any]) -> None:
     """Raise RunError for what could be saved, and then not be loaded without running code."""
     for section in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # tensors, too many to try
-        value = checkpoint[section]
-        for name, part in value.items() if isinstance(value, dict) else [("", value)]:
-            if not is_safe_to_load(part):
-                raise RunError(
-                    f"{section} {name} is a {type(part).__name__}, which no checkpoint can be loaded with safely;"
-                    " use numbers, text, lists, dicts or tensors"
-                )
+        if not is_safe_to_load(checkpoint[section]):
+            place, value = unsafe_entry(section, checkpoint[section])
+            raise RunError(
+                f"{place} is a {type(value).__name__}, which no checkpoint can be loaded with safely;"
+                " use numbers, text, lists, dicts or tensors"
+            )
+
+
+def unsafe_entry(place: str, value: object) -> tuple[str, object]:
+    """The innermost entry of a value that cannot be loaded safely, and where it is: `callbacks Mine history 0`."""
+    entries: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        entries = value.items()
+    elif isinstance(value, list | tuple):
+        entries = enumerate(value)
+    for name, entry in entries:
+        if not is_safe_to_load(entry):
+            return unsafe_entry(f"{place} {name}", entry)
+    return place, value
 
 
 def is_safe_to_load(value: object) -> bool:

@@ -58,7 +58,7 @@ class LastCheckpoint(pl.Callback):
         if rows := rows_of(trainer):
             # What was logged after the checkpoint is about to be logged once more.
             rows.truncate(self._saved.get("rows", 0))
-        if self._saved:
+        if not is_trial(trainer):
             self._report_what_is_not_exact(trainer)
         if self._saved.get("processes", trainer.world_size) != trainer.world_size:
             self._saved.pop("metrics")  # of other shares than those that follow
@@ -137,14 +137,14 @@ class LastCheckpoint(pl.Callback):
         return self.seconds_saving / max(self.seconds_training, self.seconds_saving, 1e-9)
 
     def _report_what_is_not_exact(self, trainer: pl.Trainer) -> None:
-        """Print a line for each promise that does not hold for this resume."""
+        """Print a line for each promise that does not hold for this training, before anybody relies on it."""
         lines = []
         if not loop_state.loaders_keep_state(trainer):
             lines.append(
-                "The training data comes through a loader that keeps no state, so this training goes on with other"
-                " batches than it would have had: see Batches in engine/training/batches.py"
+                "The training data comes through a loader that keeps no state: a training that is stopped goes on with"
+                " other batches than it would have had; see Batches in engine/training/batches.py"
             )
-        if self._saved["processes"] != trainer.world_size:
+        if self._saved and self._saved["processes"] != trainer.world_size:
             lines.append(
                 f"Saved by {self._saved['processes']} processes, goes on with {trainer.world_size}: batches stay the"
                 " same, but not their shares, random numbers, and the training metrics of this epoch"
