@@ -105,3 +105,57 @@ class Endless(torch.utils.data.IterableDataset):
     def __iter__(self):
         while True:
             yield torch.rand(1, 8, 8), 0
+
+
+class Stateful(torch.utils.data.DataLoader):
+    """A loader that nobody here wrote; as torchdata's, it begins anew if it is given its state twice."""
+
+    told = 0
+    given = 0
+    first = 0
+
+    def __iter__(self):
+        self.told, self.given, first, self.first = 0, self.first, self.first, 0
+        for batch in list(super().__iter__())[first:]:
+            self.given += 1
+            yield batch
+
+    def state_dict(self):
+        return {"given": self.given}
+
+    def load_state_dict(self, state):
+        self.told += 1
+        self.first = state["given"] if self.told == 1 else 0
+
+
+@pytest.mark.parametrize("schedule", ["WarmupCosine", "torch.optim.lr_scheduler.ConstantLR"])
+def test_loader_with_a_state_of_its_own_is_given_it_once(short, stop_at, monkeypatch, capfd, schedule):
+    numbers = []
+
+    def train_dataloader(self):
+        images = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 1, 8, 8)
+        dataset = torch.utils.data.TensorDataset(images, torch.zeros(10, dtype=torch.int64))
+        return Stateful(dataset, batch_size=1)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        numbers.append(int(batch[0][0, 0, 0, 0]))
+        return batch
+
+    monkeypatch.setattr(DataModule, "train_dataloader", train_dataloader)
+    monkeypatch.setattr(DataModule, "on_after_batch_transfer", on_after_batch_transfer)
+    flags = [flag for flag in short if "limit_train_batches" not in flag and "limit_val" not in flag]
+    flags += ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0", "--best_checkpoint=null"]
+    settings = {"WarmupCosine": {"warmup": 0.1, "floor": 0.0}}.get(schedule, {"factor": 1.0})
+    flags += [
+        "--early_stopping=null",
+        f"--model.lr_scheduler={json.dumps({'class_path': schedule, 'init_args': settings})}",
+    ]
+    stop_at(5)
+    with pytest.raises(SystemExit):
+        main(["fit", "--run", "stopped", *flags])
+    assert "without the batch that had begun" in capfd.readouterr().err
+    stop_at(10_000)
+    numbers.clear()
+    main(["fit", "--run", "stopped", *flags])
+    # Batch 5 had been fetched when the training was stopped, so the loader goes on behind it.
+    assert numbers == [6, 7, 8, 9]

@@ -57,9 +57,15 @@ def loaders_keep_state(trainer: pl.Trainer) -> bool:
     return len(current_loader_states(trainer)) == len(training_loaders(trainer))
 
 
-def load_loader_states(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
-    """Tell loaders where to begin. Lightning does not if a schedule has asked for the number of steps before."""
-    combined_loader(trainer)._load_state_dicts(states)
+def load_loader_states(trainer: pl.Trainer) -> None:
+    """Tell loaders where to begin, where Lightning has not: if a schedule has asked for the number of steps before.
+
+    Some loaders, torchdata's StatefulDataLoader among them, begin anew if they are told twice.
+    """
+    fit_loop = trainer.fit_loop
+    if fit_loop._combined_loader_states_to_load and fit_loop._data_fetcher:
+        fit_loop._load_combined_loader_states()
+        iter(fit_loop._data_fetcher)  # what was made before begins with the first batch
 
 
 def end_restart(trainer: pl.Trainer) -> None:

@@ -20,6 +20,7 @@ from ..devices.processes import gather
 from ..errors import RunError, Stopped
 from ..saving.checkpoints import path_in_run
 from . import loop_state
+from .batches import Batches
 from .loss_check import LossCheck
 from .metrics_file import rows_of
 from .save_schedule import SaveSchedule
@@ -144,6 +145,11 @@ class LastCheckpoint(pl.Callback):
                 "The training data comes through a loader that keeps no state: a training that is stopped goes on with"
                 " other batches than it would have had; see Batches in engine/training/batches.py"
             )
+        elif not all(isinstance(loader, Batches) for loader in loop_state.training_loaders(trainer)):
+            lines.append(
+                "The training data comes through a loader that keeps its own state: a training that is stopped goes on"
+                " where that loader says, without the batch that had begun; see Batches in engine/training/batches.py"
+            )
         if self._saved and self._saved["processes"] != trainer.world_size:
             lines.append(
                 f"Saved by {self._saved['processes']} processes, goes on with {trainer.world_size}: batches stay the"
@@ -164,7 +170,7 @@ class LastCheckpoint(pl.Callback):
                 f"an epoch had {before[0]} batches when the checkpoint was saved, and has {now[0]}: data.batch_size or"
                 " the data changed; start a new run with another --run or --fresh"
             )
-        loop_state.load_loader_states(trainer, self._saved_loaders)
+        loop_state.load_loader_states(trainer)
 
     def _restore(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what Lightning leaves out; not before the first batch, since the beginning of an epoch resets it."""
