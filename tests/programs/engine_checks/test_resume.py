@@ -128,7 +128,14 @@ class Stateful(torch.utils.data.DataLoader):
         self.first = state["given"] if self.told == 1 else 0
 
 
-@pytest.mark.parametrize("schedule", ["WarmupCosine", "torch.optim.lr_scheduler.ConstantLR"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"class_path": "WarmupCosine", "init_args": {"warmup": 0.1, "floor": 0.0}},
+        {"class_path": "torch.optim.lr_scheduler.ConstantLR", "init_args": {"factor": 1.0}},
+    ],
+    ids=["asks for the number of steps", "does not"],
+)
 def test_loader_with_a_state_of_its_own_is_given_it_once(short, stop_at, monkeypatch, capfd, schedule):
     numbers = []
 
@@ -145,11 +152,7 @@ def test_loader_with_a_state_of_its_own_is_given_it_once(short, stop_at, monkeyp
     monkeypatch.setattr(DataModule, "on_after_batch_transfer", on_after_batch_transfer)
     flags = [flag for flag in short if "limit_train_batches" not in flag and "limit_val" not in flag]
     flags += ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0", "--best_checkpoint=null"]
-    settings = {"WarmupCosine": {"warmup": 0.1, "floor": 0.0}}.get(schedule, {"factor": 1.0})
-    flags += [
-        "--early_stopping=null",
-        f"--model.lr_scheduler={json.dumps({'class_path': schedule, 'init_args': settings})}",
-    ]
+    flags += ["--early_stopping=null", f"--model.lr_scheduler={json.dumps(schedule)}"]
     stop_at(5)
     with pytest.raises(SystemExit):
         main(["fit", "--run", "stopped", *flags])

@@ -144,10 +144,8 @@ class CLI(LightningCLI):
             self._refuse_other_use(Path(path), saved)
         if isinstance(self.trainer.strategy, Sharded):
             self._refuse_unshardable()
-        if self.stage == "fit" and callback_of(self.trainer, StochasticWeightAveraging):
-            # Lightning's cannot be written to config.yaml and read back, and resumes with other averages.
-            hint = "pytorch_lightning.callbacks.WeightAveraging or EMAWeightAveraging, as --preset ema does"
-            raise RunError("a training with StochasticWeightAveraging cannot go on exactly once it is stopped", hint)
+        if self.stage == "fit":
+            self._refuse_unresumable()
 
     def _refuse_other_use(self, path: Path, saved: dict[str, Any]) -> None:
         if path.is_dir() and not isinstance(self.trainer.strategy, Sharded):
@@ -163,6 +161,12 @@ class CLI(LightningCLI):
         if not isinstance(self.model, EngineModule):
             hint = "derive the model from EngineModule, as model.py of the template does, or --preset ddp"
             raise RunError(f"{type(self.model).__name__} does not derive from EngineModule, which shards it", hint)
+
+    def _refuse_unresumable(self) -> None:
+        if callback_of(self.trainer, StochasticWeightAveraging):
+            # Lightning's cannot be written to config.yaml and read back, and resumes with other averages.
+            hint = "pytorch_lightning.callbacks.WeightAveraging or EMAWeightAveraging, as --preset ema does"
+            raise RunError("a training with StochasticWeightAveraging cannot go on exactly once it is stopped", hint)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init[self.stage]
