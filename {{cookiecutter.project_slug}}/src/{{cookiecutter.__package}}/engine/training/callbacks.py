@@ -69,4 +69,4 @@ class SameBatches(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for loader in training_loaders(trainer):
             if isinstance(loader, Batches):
-                loader.batch_sampler.shuffle = False
+                loader.repeat_first_epoch()

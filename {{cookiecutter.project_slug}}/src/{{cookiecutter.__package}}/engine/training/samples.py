@@ -1,9 +1,10 @@
-"""How many samples a batch has, whatever it consists of."""
+"""What can be said of a batch, whatever it consists of: how many samples it has, and whether it equals another."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import RunError
@@ -31,3 +32,18 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
     for part in parts:
         yield from tensors_of(part)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two batches hold the same numbers and text; objects of other kinds are not looked into."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor | np.ndarray):
+        return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
+    if dataclasses.is_dataclass(one):
+        one, other = vars(one), vars(other)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return not isinstance(one, int | float | complex | str | bytes) or one == other or one != one
