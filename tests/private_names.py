@@ -22,6 +22,8 @@ TAKEN = {
     "_get_layout": "torch.serialization",
     "_load_combined_loader_states": "pytorch_lightning.loops.fit_loop._FitLoop",
     "_local_rank": "pytorch_lightning.profilers.SimpleProfiler",
+    "_mode": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
+    "_non_persistent_buffers_set": "torch.nn.Module",
     "_num_ready_batches_reached": "pytorch_lightning.loops.training_epoch_loop._TrainingEpochLoop",
     "_log_hyperparams": "pytorch_lightning.LightningModule",
     "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
@@ -30,6 +32,9 @@ TAKEN = {
     "_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
     "_subclasses": "torch",
     "_update_count": "torchmetrics.Metric",
+    "_utils": "torch.utils.data",
+    "_version": "torch.Tensor",
+    "_worker_info": "torch.utils.data._utils.worker",
 }
 # Methods and attributes of a library's class in whose place the package puts its own.
 REPLACED = {

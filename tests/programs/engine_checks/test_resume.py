@@ -1,8 +1,12 @@
 """Resuming: signals, and another number of processes."""
 
 import json
+import random
 import signal
+from collections import deque
+from fractions import Fraction
 
+import numpy
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -10,7 +14,10 @@ from conftest import last, same
 from lit_project.__main__ import main
 from lit_project.data import DataModule
 from lit_project.engine.training import signals
+from lit_project.engine.training.batches import Batches
+from lit_project.engine.training.stream import Stream
 from lit_project.model import Model
+from pytorch_lightning.utilities import CombinedLoader
 
 
 def test_second_signal_is_not_kept_waiting(monkeypatch):
@@ -162,3 +169,154 @@ def test_loader_with_a_state_of_its_own_is_given_it_once(short, stop_at, monkeyp
     main(["fit", "--run", "stopped", *flags])
     # Batch 5 had been fetched when the training was stopped, so the loader goes on behind it.
     assert numbers == [6, 7, 8, 9]
+
+
+class Numbers(torch.utils.data.Dataset):
+    """Pictures and classes that tell which sample they are of."""
+
+    def __init__(self, first, count):
+        self.first = first
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return torch.full((1, 8, 8), float(self.first + index)), 0
+
+    def __iter__(self):
+        return map(self.__getitem__, range(self.count))
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The numbers of the samples of each training batch, by the names of several loaders, None where there is none."""
+    batches = []
+
+    def split(self, batch):
+        batches.append({name: part and part[0][:, 0, 0, 0].tolist() for name, part in batch.items()})
+        return next(part for part in batch.values() if part)
+
+    def train_dataloader(self):
+        return CombinedLoader(
+            {
+                "long": Batches(Numbers(0, 14), 2, shuffle=True),
+                "short": Batches(Numbers(100, 4), 2, shuffle=True),
+                "stream": Stream(Numbers(200, 5), 2, batches_per_epoch=3),
+            },
+            request_mode,
+        )
+
+    def use(mode):
+        nonlocal request_mode
+        request_mode = mode
+        return batches
+
+    request_mode = ""
+    monkeypatch.setattr(Model, "split", split)
+    monkeypatch.setattr(DataModule, "train_dataloader", train_dataloader)
+    monkeypatch.setattr(DataModule, "on_after_batch_transfer", lambda self, batch, index: batch)
+    return use
+
+
+@pytest.mark.parametrize(
+    ("mode", "batches_seen", "places"),
+    [("max_size_cycle", 14, [2, 5, 10]), ("min_size", 4, [3]), ("max_size", 14, [4])],
+)
+def test_several_loaders_go_on_each_at_its_own_place(short, stop_at, seen, mode, batches_seen, places):
+    batches = seen(mode)
+    flags = [flag for flag in short if "limit_train_batches" not in flag]
+    flags += ["--trainer.limit_val_batches=0", "--best_checkpoint=null", "--early_stopping=null"]
+    main(["fit", "--run", "untouched", *flags])
+    untouched = batches.copy()
+    assert len(untouched) == batches_seen
+    for place in places:
+        batches.clear()
+        stop_at(place)
+        with pytest.raises(SystemExit):
+            main(["fit", "--run", f"stopped-{place}", *flags])
+        stop_at(10_000)
+        main(["fit", "--run", f"stopped-{place}", *flags])
+        assert batches == untouched, place
+        assert_same(last("untouched"), last(f"stopped-{place}"))
+
+
+def test_step_is_repeatable_whatever_loader_its_batch_comes_from(short, stop_at, monkeypatch):
+    """Augmentation, dropout and what a step draws: from a loader that seeds nothing, and begins each epoch anew."""
+    drawn = []
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(Numbers(0, 8), batch_size=2)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        if self.trainer.training:
+            drawn.append((batch[0][:, 0, 0, 0].tolist(), torch.rand(()).item(), random.random()))
+        return batch
+
+    monkeypatch.setattr(DataModule, "train_dataloader", train_dataloader)
+    monkeypatch.setattr(DataModule, "on_after_batch_transfer", on_after_batch_transfer)
+    flags = [flag for flag in short if "limit_train_batches" not in flag]
+    main(["fit", "--run", "untouched", *flags])
+    untouched = drawn.copy()
+    drawn.clear()
+    stop_at(4)  # the beginning of the second epoch
+    with pytest.raises(SystemExit):
+        main(["fit", "--run", "stopped", *flags])
+    random.seed()
+    torch.seed()
+    stop_at(10_000)
+    del drawn[4:]  # the batch that had begun
+    main(["fit", "--run", "stopped", *flags])
+    assert drawn == untouched
+    assert_same(last("untouched"), last("stopped"))
+
+
+class Remembers(pl.Callback):
+    """Keeps what no state_dict holds, and lets it decide how much is trained."""
+
+    def __init__(self):
+        self.count = 0
+        self.seen = deque(maxlen=3)
+        self.generator = numpy.random.default_rng(0)
+        self.setting = "of today"
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        pl_module.network.eval()
+        pl_module.network.factor = trainer.current_epoch + 1.0
+        pl_module.average = torch.zeros(2)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.count += 1
+        self.seen.append({"mean": batch[0].mean(), "number": self.count})
+        pl_module.average += self.generator.random()
+        with torch.no_grad():
+            for weight in pl_module.network.parameters():
+                weight += 1e-3 * pl_module.network.factor * pl_module.average[0] * len(self.seen) * self.seen[0]["mean"]
+
+
+def test_what_is_remembered_in_plain_attributes_goes_on(short, stop_at):
+    main(["fit", "--run", "untouched", *short], callbacks=[Remembers()])
+    stop_at(2)
+    with pytest.raises(SystemExit):
+        main(["fit", "--run", "stopped", *short], callbacks=[Remembers()])
+    stop_at(10_000)
+    later = Remembers()
+    later.setting = "of tomorrow"
+    main(["fit", "--run", "stopped", *short], callbacks=[later])
+    assert_same(last("untouched"), last("stopped"))
+    assert later.count == 6
+    assert later.setting == "of tomorrow"
+
+
+def test_what_no_checkpoint_can_remember_is_told(short, stop_at, capfd):
+    class Forgets(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.share = Fraction(batch_idx, 2)
+            pl_module.frame = memoryview(bytes(batch_idx))
+            pl_module.optimizer_of_step = pl_module.optimizers()
+
+    stop_at(2)
+    with pytest.raises(SystemExit):
+        main(["fit", "--run", "one", *short], callbacks=[Forgets()])
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if "no checkpoint can hold it" in line)
+    assert sorted(line.partition(": changes")[0].split(", ")) == ["Forgets.share", "model.frame"]

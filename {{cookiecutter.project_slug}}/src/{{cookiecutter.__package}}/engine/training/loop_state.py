@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torchmetrics import Metric, MetricCollection
 
+from .batches import Batches
+from .random_streams import seed_generators
+from .stream import Stream
+
 MetricStates = dict[str, tuple[int, dict[str, Any]]]  # {name: (updates, {state: value})}
 
 
@@ -33,15 +37,33 @@ def move_to_next_batch(loops: dict[str, Any], trainer: pl.Trainer) -> None:
     epoch = epochs["current"]["started"] - 1 + epoch_is_over
     batch = 0 if epoch_is_over else batches["current"]["completed"]
     done = batches["total"]["completed"]
+    begun = batches["current"]["ready"] - batches["current"]["completed"]
     for which in ("total", "current"):
         epochs[which] |= {"ready": epoch + 1, "started": epoch + 1, "processed": epoch, "completed": epoch}
     # One batch is ready, and none has started: that is how Lightning recognises a resume inside an epoch.
     batches["total"] |= {"ready": done + 1, "started": done, "processed": done, "completed": done}
     batches["current"] |= {"ready": batch + 1, "started": batch, "processed": batch, "completed": batch}
     batches["is_last_batch"] = False
-    for state in loops.get("state_dict", {}).get("combined_loader", []):
-        if "first" in state:  # one of Batches
-            state["first"] = batch
+    states = loops.get("state_dict", {}).get("combined_loader", [])
+    loaders = [loader for loader in training_loaders(trainer) if hasattr(loader, "state_dict")]
+    for loader, state in zip(loaders, states, strict=True):
+        if isinstance(loader, Batches | Stream):
+            state["lap"], state["first"] = lap_and_batch(batch, state["batches"], combined_loader(trainer)._mode)
+        if isinstance(loader, Stream) and state["first"] < state["batches"]:  # else it has given nothing for this batch
+            state["given"] -= begun + len(fetched_ahead(trainer))
+
+
+def lap_and_batch(batch: int, length: int, mode: str) -> tuple[int, int]:
+    """Where a loader of some length is before the batch of this number, in one of CombinedLoader's modes.
+
+    A loader that is shorter than others begins anew in max_size_cycle, and gives nothing more in max_size.
+    """
+    return divmod(batch, length) if mode == "max_size_cycle" else (0, min(batch, length))
+
+
+def fetched_ahead(trainer: pl.Trainer) -> list[Any]:
+    """The batches that Lightning has asked for before their time: one, where a loader has no length."""
+    return getattr(trainer.fit_loop._data_fetcher, "batches", [])
 
 
 def saved_loader_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,6 +88,24 @@ def load_loader_states(trainer: pl.Trainer) -> None:
     if fit_loop._combined_loader_states_to_load and fit_loop._data_fetcher:
         fit_loop._load_combined_loader_states()
         iter(fit_loop._data_fetcher)  # what was made before begins with the first batch
+
+
+def seed_batches_of_other_loaders(trainer: pl.Trainer, seed: int) -> None:
+    """Seed the generators for each training batch before the first hook that sees it, where no loader of ours does.
+
+    Lightning's first call with a batch is this one of its precision plugin; hooks that move and augment it follow.
+    """
+    if not has_other_loaders(trainer):
+        return
+    convert = trainer.precision_plugin.convert_input
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+
+    def seed_and_convert(batch: Any) -> Any:
+        if trainer.training:
+            seed_generators(hash((seed, progress.total.completed, trainer.global_rank)) % 2**63)
+        return convert(batch)
+
+    trainer.precision_plugin.convert_input = seed_and_convert  # type: ignore[assignment, method-assign]
 
 
 def end_restart(trainer: pl.Trainer) -> None:
@@ -100,6 +140,16 @@ def restore_gradients(module: nn.Module, saved: dict[str, Tensor]) -> None:
 
 def training_loaders(trainer: pl.Trainer) -> list[Any]:
     return combined_loader(trainer).flattened
+
+
+def has_other_loaders(trainer: pl.Trainer) -> bool:
+    """Whether batches come from a loader that is not ours, and so does not seed the generators for each of them."""
+    return not all(isinstance(loader, Batches | Stream) for loader in training_loaders(trainer))
+
+
+def validation_loaders(trainer: pl.Trainer) -> list[Any]:
+    combined = trainer.fit_loop.epoch_loop.val_loop._combined_loader
+    return combined.flattened if combined is not None else []
 
 
 def combined_loader(trainer: pl.Trainer) -> CombinedLoader:

@@ -7,6 +7,7 @@ batches before, validation, logs and callbacks included, is complete, and nothin
 The order of the batches and all random streams follow from the position (batches.py), so they need no saving.
 """
 
+import os
 import signal
 import sys
 import time
@@ -14,15 +15,16 @@ from pathlib import Path
 from typing import Any, final
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from ..devices.processes import gather
 from ..errors import RunError, Stopped
 from ..saving.checkpoints import path_in_run
-from . import loop_state
-from .batches import Batches
+from . import loop_state, promises
 from .loss_check import LossCheck
 from .metrics_file import rows_of
+from .remembered import Memory
 from .save_schedule import SaveSchedule
 from .signals import SignalWatch
 
@@ -46,6 +48,8 @@ class LastCheckpoint(pl.Callback):
         self._saved: dict[str, Any] = {}
         self._saved_loaders: list[dict[str, Any]] = []
         self._finished = False
+        self._memory: Memory | None = None
+        self._has_told_what_is_lost = False
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Already here, since this first validation may take a while and is stopped by a signal too.
@@ -59,10 +63,17 @@ class LastCheckpoint(pl.Callback):
         if rows := rows_of(trainer):
             # What was logged after the checkpoint is about to be logged once more.
             rows.truncate(self._saved.get("rows", 0))
+        processes = self._saved.get("processes", trainer.world_size)
         if not is_trial(trainer):
-            self._report_what_is_not_exact(trainer)
-        if self._saved.get("processes", trainer.world_size) != trainer.world_size:
+            promises.check(trainer, processes)
+        self._seed = self._saved.get("seed", gather(random_seed())[0])
+        loop_state.seed_batches_of_other_loaders(trainer, self._seed)
+        if processes != trainer.world_size:
             self._saved.pop("metrics")  # of other shares than those that follow
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # After all that is set up when a training starts, and before what changes while it goes on.
+        self._memory = self._memory or Memory(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -112,6 +123,8 @@ class LastCheckpoint(pl.Callback):
             # Each process has seen other samples, and goes on with its own.
             "metrics": gather(loop_state.metric_states(pl_module)),
             "frozen": loop_state.frozen_names(pl_module),
+            "seed": self._seed,
+            "remembered": gather(self._remembered(trainer)),
             "gradients": {} if pl_module.automatic_optimization else loop_state.gradients(pl_module),
         }
         loop_state.move_to_next_batch(checkpoint["loops"]["fit_loop"], trainer)
@@ -137,28 +150,6 @@ class LastCheckpoint(pl.Callback):
         """Fraction of the training's time that it waited for checkpoints."""
         return self.seconds_saving / max(self.seconds_training, self.seconds_saving, 1e-9)
 
-    def _report_what_is_not_exact(self, trainer: pl.Trainer) -> None:
-        """Print a line for each promise that does not hold for this training, before anybody relies on it."""
-        lines = []
-        if not loop_state.loaders_keep_state(trainer):
-            lines.append(
-                "The training data comes through a loader that keeps no state: a training that is stopped goes on with"
-                " other batches than it would have had; see Batches in engine/training/batches.py"
-            )
-        elif not all(isinstance(loader, Batches) for loader in loop_state.training_loaders(trainer)):
-            lines.append(
-                "The training data comes through a loader that keeps its own state: a training that is stopped goes on"
-                " where that loader says, without the batch that had begun; see Batches in engine/training/batches.py"
-            )
-        if self._saved and self._saved["processes"] != trainer.world_size:
-            lines.append(
-                f"Saved by {self._saved['processes']} processes, goes on with {trainer.world_size}: batches stay the"
-                " same, but not their shares, random numbers, and the training metrics of this epoch"
-            )
-        if trainer.is_global_zero:
-            for line in lines:
-                print(line, file=sys.stderr)
-
     def _restore_loaders(self, trainer: pl.Trainer) -> None:
         """Begin with the batch after the last one; raise RunError if an epoch has other batches than it had."""
         states = self._saved_loaders, loop_state.current_loader_states(trainer)
@@ -172,16 +163,36 @@ class LastCheckpoint(pl.Callback):
             )
         loop_state.load_loader_states(trainer)
 
+    def _remembered(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """What changed in plain attributes; a line, once, for what no checkpoint can hold."""
+        kept, lost = self._memory.changed() if self._memory else ({}, [])
+        if lost and not self._has_told_what_is_lost and trainer.is_global_zero:
+            print(
+                f"{', '.join(lost[:3])}{', ...' if lost[3:] else ''}: changes while training, and no checkpoint can"
+                " hold it, so a training that is stopped goes on without; see on_save_checkpoint in Lightning's manual",
+                file=sys.stderr,
+            )
+            self._has_told_what_is_lost = True
+        return kept
+
     def _restore(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what Lightning leaves out; not before the first batch, since the beginning of an epoch resets it."""
+        self._memory = self._memory or Memory(trainer, pl_module)  # in the middle of an epoch, no hook has begun it
         loop_state.end_restart(trainer)
         loop_state.set_logged_steps(trainer, self._saved["logged_steps"])
         loop_state.restore_frozen(pl_module, self._saved["frozen"])
         if not pl_module.automatic_optimization:
             loop_state.restore_gradients(pl_module, self._saved["gradients"])
+        if len(self._saved["remembered"]) == trainer.world_size:
+            self._memory.restore(self._saved["remembered"][trainer.global_rank])
         if "metrics" in self._saved:
             loop_state.restore_metric_states(pl_module, self._saved["metrics"][trainer.global_rank])
         self._saved = {}
+
+
+def random_seed() -> int:
+    """That of seed_everything, or any where it is not set."""
+    return int(os.environ.get("PL_GLOBAL_SEED") or torch.initial_seed())
 
 
 def stopped(signum: int, trainer: pl.Trainer) -> Stopped:
