@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,7 +53,7 @@ def pyproject(project: Path) -> dict:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with what any baked project asks for, as of the day that its pyproject names.
+    """The Python of an environment with what any baked project or recipe asks for, as of the day in its pyproject.
 
     It is kept in build/ between runs, and made anew when a requirement changes.
     """
@@ -60,6 +62,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = pyproject(bake_into(tmp_path_factory.mktemp("bake"), **{option: answer}))
         requirements |= {*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]}
         day = os.environ.get("UV_EXCLUDE_NEWER", settings["tool"]["uv"]["exclude-newer"])
+    for readme in ROOT.glob("recipes/*/README.md"):
+        for added in re.findall(r"^uv add (.*)$", readme.read_text(encoding="utf-8"), re.MULTILINE):
+            requirements |= set(shlex.split(added))
     wanted = json.dumps([sys.version_info[:2], day, sorted(requirements)])
     folder = ROOT / "build" / f"env-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -3,115 +3,19 @@
 tests/teams/NAME holds the files of a team, each at its place in the project.
 """
 
-import difflib
 import json
-import os
 import re
 import shlex
-import shutil
 import signal
-import subprocess
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from conftest import OWN_TESTS, PROGRAMS, ROOT, bake_into, run
+from conftest import OWN_TESTS, ROOT, run
+from team import ON_CPU, PACKAGE, QUIET, Team
 
 TEAMS = ROOT / "tests/teams"
-PACKAGE = Path("src/lit_project")
-QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-ON_CPU = [*QUIET, "--trainer.accelerator=cpu"]
 TWO = ["--trainer.devices=2"]
 SHARDED = ["--preset=fsdp", *ON_CPU, *TWO]
 DDP = ["--preset=ddp-cpu", *QUIET]
-
-
-class Team:
-    """A bake with a team's files over it, and a process that runs commands in it (tests/programs/team_commands.py)."""
-
-    def __init__(self, folder, python, name, task, deleted=()):
-        self.project = bake_into(folder, task=task, logger="csv")
-        self.python = python
-        self.baked = files_of(self.project)
-        if name:
-            shutil.copytree(TEAMS / name, self.project, dirs_exist_ok=True)
-        for file in deleted:
-            (self.project / PACKAGE / file).unlink()
-        if (self.project / "tests/data").is_dir():
-            shutil.copytree(self.project / "tests/data", self.project / "data", dirs_exist_ok=True)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self.project / "src"),
-            "OMP_NUM_THREADS": "1",
-            "COLUMNS": "200",
-            "PYTHONDONTWRITEBYTECODE": "",
-        }
-        command = [python, PROGRAMS / "team_commands.py"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-        self.commands = subprocess.Popen(command, cwd=self.project, env=environment, **pipes)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.commands.communicate()
-        run([self.python.parent / "ruff", "check", "--quiet", "src"], self.project)
-        engine = [path for path in files_of(self.project).items() if "engine" in path[0].parts]
-        assert engine == [path for path in self.baked.items() if "engine" in path[0].parts]
-
-    def __call__(self, *args, code=0, processes=1, stop=None):
-        """Run a command; return what it printed, fail with another exit code."""
-        return self._ask({"args": list(map(str, args)), "processes": processes, "stop": stop}, code)
-
-    def do(self, code):
-        """Run Python in a process that has imported the engine; return what it printed."""
-        return self._ask({"code": code}, 0)
-
-    def evaluate(self, expression):
-        """The value of an expression there, by way of JSON."""
-        return json.loads(self.do(f"print(json.dumps({expression}))"))
-
-    def refused(self, *args):
-        """Run a command that must end with code 2 and one line of error; return it with its hint."""
-        printed = self(*args, code=2)
-        assert "Traceback" not in printed
-        lines = [line for line in printed.splitlines() if line.startswith("lit-project: ")]
-        assert [line.split()[1] for line in lines] in (["error:"], ["error:", "try:"])
-        return "\n".join(lines)
-
-    @contextmanager
-    def changed(self, file, old, new):
-        """Have a file of the package say something else for a while."""
-        path = self.project / PACKAGE / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-        yield
-        path.write_text(text)
-
-    def _ask(self, request, code):
-        print(json.dumps(request), file=self.commands.stdin, flush=True)
-        answer = json.loads(self.commands.stdout.readline())
-        if answer["code"] != code:
-            pytest.fail(f"{request} ended with {answer['code']}:\n{answer['printed'][-6000:]}", pytrace=False)
-        return answer["printed"]
-
-    def lines_in_front(self):
-        """By file of the package: how many lines the team wrote or changed."""
-        counts = {}
-        for path, content in files_of(self.project).items():
-            if path.is_relative_to(PACKAGE):
-                lines = [text.decode().splitlines() for text in (self.baked.get(path, b""), content)]
-                written = sum(line.startswith("+ ") for line in difflib.ndiff(*lines))
-                counts |= {str(path.relative_to(PACKAGE)): written} if written else {}
-        return counts
-
-
-def files_of(project):
-    paths = [path for folder in ("src", "tests") for path in sorted((project / folder).rglob("*")) if path.is_file()]
-    return {path.relative_to(project): path.read_bytes() for path in paths if "__pycache__" not in path.parts}
-
-
 SHORT_TABLE = [*ON_CPU, "--trainer.max_epochs=3"]
 # Without randomness of each process's own, and with batches that two processes cannot halve.
 LEARNABLE = [*ON_CPU, "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1"]
@@ -121,8 +25,8 @@ LEARNABLE += ["--data.batch_size=31", "--data.max_shift=0", "--model.network.dro
 @pytest.fixture(scope="module")
 def table(tmp_path_factory, python):
     """A table of patients with text in its batches, two classes, and a figure of the team's own; with a run `one`."""
-    deleted = ["configs/presets/mlp.yaml"]  # it was written for the network and the data before
-    with Team(tmp_path_factory.mktemp("table"), python, "table", "regression", deleted) as team:
+    deleted = [PACKAGE / "configs/presets/mlp.yaml"]  # it was written for the network and the data before
+    with Team(tmp_path_factory.mktemp("table"), python, TEAMS / "table", "regression", deleted) as team:
         team("fit", "--run=one", *SHORT_TABLE)
         yield team
 
@@ -202,8 +106,8 @@ def test_generated_tests_pass_for_a_table(table):
 @pytest.fixture(scope="module")
 def own_module(tmp_path_factory, python):
     """A LightningModule that knows nothing of the engine, with batches that are dicts from torch's own loader."""
-    deleted = ["network.py", "objective.py", "configs/presets/mlp.yaml"]
-    with Team(tmp_path_factory.mktemp("own"), python, "own_module", "regression", deleted) as team:
+    deleted = [PACKAGE / "network.py", PACKAGE / "objective.py", PACKAGE / "configs/presets/mlp.yaml"]
+    with Team(tmp_path_factory.mktemp("own"), python, TEAMS / "own_module", "regression", deleted) as team:
         # Already at the start of a training, before anybody relies on it.
         assert "a loader that keeps no state" in team("fit", "--run=one", *ON_CPU)
         yield team
@@ -254,8 +158,8 @@ def test_own_module_can_be_compiled(own_module):
 @pytest.fixture(scope="module")
 def gan(tmp_path_factory, python):
     """Two networks, two optimizers, steps by hand that return nothing, and no validation."""
-    deleted = ["network.py", "objective.py"]
-    with Team(tmp_path_factory.mktemp("gan"), python, "gan", "vision", deleted) as team:
+    deleted = [PACKAGE / "network.py", PACKAGE / "objective.py"]
+    with Team(tmp_path_factory.mktemp("gan"), python, TEAMS / "gan", "vision", deleted) as team:
         team("fit", "--run=one", *ON_CPU)
         yield team
 
@@ -281,7 +185,7 @@ def test_gan_is_used_and_told_what_it_has_not(gan):
 @pytest.fixture(scope="module")
 def learnable(tmp_path_factory, python):
     """An objective with a temperature that is learned."""
-    with Team(tmp_path_factory.mktemp("learnable"), python, "learnable", "vision") as team:
+    with Team(tmp_path_factory.mktemp("learnable"), python, TEAMS / "learnable", "vision") as team:
         team("fit", "--run=alone", *LEARNABLE)
         yield team
 
