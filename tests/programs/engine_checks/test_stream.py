@@ -1,6 +1,7 @@
 """Stream: the same batches from anywhere, for any number of workers and processes."""
 
 import random
+import time
 
 import pytest
 import torch
@@ -142,3 +143,18 @@ def test_library_that_shares_out_by_worker_is_given_no_worker():
             yield from range(worker.id if worker else 0, 9, worker.num_workers if worker else 1)
 
     assert [batch for batch, _ in drawn(streamed(Dividing(), 2), 2)] == [[0, 1, 2], [3, 4, 5]]
+
+
+class ByTheClock(Shuffled):
+    def __iter__(self):
+        yield from random.Random(time.perf_counter()).sample(range(1000), self.length)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("samples", "lines"), [(ByTheClock(), 1), (Shuffled(), 0)])
+def test_samples_that_do_not_repeat_are_told_once(whole, capfd, workers, samples, lines):
+    loader = streamed(samples, workers, prepare=blurred)
+    loader.check_repeat()
+    batches = drawn(loader, 8)
+    assert capfd.readouterr().err.count(f"{type(samples).__name__} gives other samples") == lines
+    assert lines or batches == whole

@@ -137,6 +137,16 @@ def unshuffled(samples: int) -> Order:
     return lambda epoch, generator: range(samples)
 
 
+def tell_not_repeated(dataset: object) -> None:
+    print(
+        f"{type(dataset).__name__} gives other samples when it is asked again: a training that is stopped goes on with"
+        " other ones than it would have had. Draw from batch_generator() in engine/training/random_streams.py, or from"
+        " random, instead of a generator of your own",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def is_first_worker() -> bool:
     """Whether this is the process that loads the first batch of all."""
     worker = get_worker_info()
@@ -227,13 +237,7 @@ class SeededDataset(Dataset[Any]):
         if self.checks_repeat and is_first_worker():
             self.checks_repeat = False
             if not same(self._load(*request), samples):
-                print(
-                    f"{type(self.dataset).__name__} gives other samples when it is asked again: a training that is"
-                    " stopped goes on with other ones than it would have had. Draw from batch_generator() in"
-                    " engine/training/random_streams.py instead of a generator of your own",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                tell_not_repeated(self.dataset)
         return samples
 
     def _load(self, seed: int, indices: list[int]) -> list[Any]:

@@ -26,7 +26,7 @@ def check(trainer: pl.Trainer, processes: int) -> None:
     """
     refuse_moving_evaluation(trainer)
     for loader in loop_state.training_loaders(trainer):
-        if isinstance(loader, Batches):
+        if isinstance(loader, Batches | Stream):
             loader.check_repeat()
     if trainer.is_global_zero:
         for line in not_exact(trainer, processes):

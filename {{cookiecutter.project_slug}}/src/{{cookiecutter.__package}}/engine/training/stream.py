@@ -1,5 +1,6 @@
 """A loader for data without a length or an index, which goes on in the middle of an epoch as Batches does."""
 
+import copy
 import math
 import sys
 from collections import deque
@@ -13,9 +14,11 @@ from torch.utils.data._utils import worker as torch_worker
 from ..devices.processes import rank_and_world_size
 from ..errors import RunError
 from . import random_streams
-from .batches import STREAM_LOADING, STREAM_USING, loader_of
+from .batches import STREAM_LOADING, STREAM_USING, is_first_worker, loader_of, tell_not_repeated
+from .samples import same
 
 NOT_OURS_TO_GIVE = {"batch_size", "shuffle", "sampler", "batch_sampler", "generator", "drop_last", "collate_fn"}
+COMPARED = 8  # samples of which to judge whether they repeat
 STREAM_READING = 2  # beside those for loading and using a batch
 
 
@@ -35,7 +38,8 @@ class Stream:
       nothing else. Then a training goes on with as many processes and workers as it had, or not at all.
     - `set_epoch(number)`, called before each pass.
 
-    What it draws at random while it is read, to shuffle in a buffer say, follows from the seed and the pass.
+    What it draws from `random`, NumPy or torch while it is read, to shuffle in a buffer say, follows from the seed and
+    the pass. webdataset's `shuffle` draws from a generator seeded by the clock, unless it is given one: rng=random.
 
     Args:
         samples: the iterable; it need not and must not know of workers and processes.
@@ -90,6 +94,10 @@ class Stream:
             self.given += 1
             yield batch
 
+    def check_repeat(self) -> None:
+        """Print a line with the first batch if the samples are others when they are read again."""
+        self.source.checks_repeat = True
+
     @property
     def parts(self) -> int:
         """In how many parts the data is read; 1 if everybody reads all of it."""
@@ -130,11 +138,14 @@ class StreamedBatches(IterableDataset[Any]):
         self.prepare = prepare
         self.collate_fn = collate_fn
         self.first = 0
+        self.checks_repeat = False
 
     def __iter__(self) -> Iterator[Any]:
         rank, world_size = rank_and_world_size()
         if self.batch_size < world_size:
             raise RunError(f"data.batch_size is {self.batch_size}: less than one sample a process, of {world_size}")
+        if self.checks_repeat and is_first_worker():
+            self._check_repeat()
         worker = get_worker_info()
         workers = worker.num_workers if worker else 1
         # DataLoader asks its workers in turn, the first one first, whichever batch that is.
@@ -149,6 +160,16 @@ class StreamedBatches(IterableDataset[Any]):
                 samples = next(shares)
             random_streams.seed_generators(self.seed_of(number, rank, STREAM_LOADING))
             yield self.collate_fn([self.prepare(sample) for sample in samples] if self.prepare else samples)
+
+    def _check_repeat(self) -> None:
+        """Print a line if two copies of the samples, read with the same seeds, do not begin alike."""
+        begins = []
+        for _ in range(2):
+            with random_streams.seeded(self.seed):
+                # Copies, since some count how often they are read.
+                begins.append(list(islice(copy.deepcopy(self.samples), COMPARED)))
+        if not same(*begins):
+            tell_not_repeated(self.samples)
 
     def _shares(self, number: int, workers: int, rank: int, world_size: int) -> Iterator[list[Any]]:
         """This process's samples of batch `number`, and of each that follows for this worker."""
