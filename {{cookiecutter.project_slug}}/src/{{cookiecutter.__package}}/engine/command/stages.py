@@ -21,7 +21,7 @@ from ..training.module import EngineModule
 from . import reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
 from .log_lines import silence_irrelevant_messages
-from .mistakes import Parser, parse
+from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
 from .run_config import RunConfig
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
@@ -119,6 +119,7 @@ class CLI(LightningCLI):
         self.config = parse(parser, args)
         config = self.config[self.stage]
         refuse_run_flags(config, self.run_flags)
+        refuse_misnamed_strategy(config.trainer.strategy)
         if self._has_named_loggers(config.trainer):
             loggers.refuse_absent(as_list(config.logger))
         # A preset adds its callbacks to those of a run that goes on, where they already are.
@@ -140,7 +141,7 @@ class CLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:  # a constructor's view of its arguments
-            raise RunError(str(error)) from error
+            raise RunError(in_constructor(str(error))) from error
         for logged_by_run_config in (self.model, self.datamodule):
             # With save_hyperparameters(), Lightning would log the settings once more, secrets included.
             logged_by_run_config._log_hyperparams = False
