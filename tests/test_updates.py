@@ -330,7 +330,6 @@ def test_other_answer_later_keeps_what_the_user_wrote_into_the_files_of_the_old_
     assert (project / ".gitlab-ci.yml").exists()
     assert read(project / ".github/workflows/test.yml").endswith(MINE)
     assert read(project / "tests/test_logger.py").endswith(MINE)
-    assert (project / "tests/test_logger.py.rej").exists()
 
 
 def test_project_in_a_renamed_folder_of_a_larger_repository_is_updated(template, project):
