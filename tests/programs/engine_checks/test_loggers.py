@@ -63,6 +63,11 @@ def test_chosen_loggers_come_first_and_test_goes_on_in_them(short, capsys):
     assert {"train/loss", "val/loss", "test/loss"} <= found.data.metrics.keys()
 
 
+def test_mlflow_can_be_the_first_to_write(short):
+    main(["fit", "--run=one", "--logger=mlflow", *short])
+    assert Path("runs/one/mlflow.id").is_file()
+
+
 def test_csv_alone_leaves_test_without_a_logger(short):
     seen = Seen()
     main(["fit", "--run=one", "--logger=csv", *short], [seen])

@@ -86,6 +86,7 @@ class MLflowRun(MLFlowLogger):
 
     @property
     def experiment(self) -> Any:
+        self.folder.mkdir(parents=True, exist_ok=True)  # the first logger finds no folder
         client = super().experiment
         if self._run_id and not self.file.exists():  # only the first process has one
             self.file.write_text(self._run_id)
