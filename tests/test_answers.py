@@ -33,6 +33,9 @@ def test_single_answer_gives_a_clean_project(bake, option, answer):
         if path.suffix in (".yaml", ".yml"):
             yaml.safe_load(text)
     assert not (project / "variants").exists()
+    (settings,) = project.glob("src/*/configs/default.yaml")
+    chosen = answer if option == "logger" else QUESTIONS["logger"][0]
+    assert yaml.safe_load(settings.read_text(encoding="utf-8"))["logger"] == chosen
     assert pyproject(project)["project"]["name"] == project.name
     run([sys.executable, "-m", "ruff", "check", "."], project)
     run([sys.executable, "-m", "ruff", "format", "--check", "."], project)

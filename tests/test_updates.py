@@ -323,14 +323,13 @@ def test_other_answer_later_can_be_typed(project, tmp_path):
 
 def test_other_answer_later_keeps_what_the_user_wrote_into_the_files_of_the_old_one(project):
     append(project / ".github/workflows/test.yml", MINE)
-    append(project / "src/lit_project/logger.py", MINE)
+    append(project / "tests/test_logger.py", MINE)
     commit(project)
     told = update_answers(project, ci="gitlab", logger="csv")
     assert ".github/workflows/test.yml: patch does not apply" in told
     assert (project / ".gitlab-ci.yml").exists()
     assert read(project / ".github/workflows/test.yml").endswith(MINE)
-    assert read(project / "src/lit_project/logger.py").endswith(MINE)
-    assert (project / "src/lit_project/logger.py.rej").exists()
+    assert read(project / "tests/test_logger.py").endswith(MINE)
 
 
 def test_project_in_a_renamed_folder_of_a_larger_repository_is_updated(template, project):

@@ -1,8 +1,10 @@
 """What a run refuses, each in one line, and what it leaves behind: everything."""
 
 import shutil
+import sys
 from pathlib import Path
 
+import lit_project
 import pytest
 import torch
 import yaml
@@ -111,3 +113,71 @@ def test_value_that_no_checkpoint_can_hold_is_told_with_its_place():
     callbacks = {"Remembers": {"history": [1, {"worst": Path("here")}]}}
     with pytest.raises(RunError, match="callbacks Remembers history 1 worst is a PosixPath"):
         refuse_unsafe_values({"callbacks": callbacks, "epoch": 3})
+
+
+# Modules of a team, and a stand-in for the package `lightning`, which need not be installed.
+MODULES = {
+    "lit_project/broken.py": "import no_such_package",
+    "lit_project/mine.py": """
+import pytorch_lightning as pl
+class Mine(pl.Callback):
+    def __init__(self, every: int = 1):
+        if every < 0:
+            raise ValueError("every is negative")
+class NoCallback:
+    pass
+""",
+    "lit_project/theirs.py": "import lightning.pytorch as pl\nclass Theirs(pl.Callback):\n    pass",
+    "lightning/__init__.py": "",
+    "lightning/pytorch/__init__.py": "class Callback:\n    pass",
+}
+CALLBACK = "pytorch_lightning.callbacks.callback.Callback"
+NOT_BUILT = {
+    "import that fails": ("lit_project.broken.Mine", {}, "No module named 'no_such_package'"),
+    "typo in the module": ("lit_project.mine_.Mine", {}, "Did you mean lit_project.mine.Mine?"),
+    "typo in the class": ("lit_project.mine.Mien", {}, "has no attribute 'Mien'. Did you mean lit_project.mine.Mine?"),
+    "another kind": ("lit_project.mine.NoCallback", {}, f"lit_project.mine.NoCallback does not derive from {CALLBACK}"),
+    "the other package": ("lit_project.theirs.Theirs", {}, "package is pytorch_lightning here, not lightning"),
+    "a class of the other package": ("lightning.pytorch.Timer", {}, "package is pytorch_lightning here, not lightning"),
+    "unknown argument": ("lit_project.mine.Mine", {"evry": 2}, "Did you mean --trainer.callbacks.every?"),
+    "wrong type": ("lit_project.mine.Mine", {"every": "x"}, "--trainer.callbacks.every: expected int, got 'x'"),
+    "constructor": ("lit_project.mine.Mine", {"every": -1}, "error: lit_project.mine.Mine: every is negative"),
+}
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    for name, source in MODULES.items():
+        (tmp_path / "modules" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "modules" / name).write_text(source)
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    monkeypatch.setattr(lit_project, "__path__", [*lit_project.__path__, str(tmp_path / "modules/lit_project")])
+    yield
+    for name in MODULES:
+        sys.modules.pop(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."), None)
+
+
+@pytest.mark.parametrize("mistake", NOT_BUILT)
+def test_callback_that_cannot_be_built_tells_why(modules, short, refused, workplace, mistake):
+    path, arguments, told = NOT_BUILT[mistake]
+    timer = {"class_path": "pytorch_lightning.callbacks.Timer"}
+    settings = {"trainer": {"callbacks": [timer, {"class_path": path, "init_args": arguments}]}}
+    Path("mine.yaml").write_text(yaml.safe_dump(settings))
+    typed = [f"--trainer.callbacks.{name}={value}" for name, value in arguments.items()]
+    for flags in (["--config=mine.yaml"], [f"--trainer.callbacks={path}", *typed]):
+        assert refused("fit", *short, *flags).endswith(told)
+    assert not list(workplace.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--trainer.logger=lit_project.broken.Mine"], "No module named 'no_such_package'"),
+        (["--trainer.logger=pytorch_lightning.loggers.CSVLogge"], "Did you mean pytorch_lightning.loggers.CSVLogger?"),
+        (["--trainer.strategy=lit_project.broken.Mine"], "No module named 'no_such_package'"),
+        (["--model.optimizer=torch.optim.Adamm"], "Did you mean torch.optim.Adam?"),
+        (["--model.optimizer=torch.optim.Adam", "--model.optimizer.lr=x"], "--model.optimizer.lr: expected float"),
+    ],
+)
+def test_logger_strategy_or_optimizer_that_cannot_be_built_tells_why(modules, refused, flags, told):
+    assert told in refused("fit", *flags)

@@ -28,10 +28,9 @@ def main(args: list[str] | None = None, callbacks: Sequence["Callback"] = ()) ->
 def load_parts() -> Parts:
     # Imported when a command needs them: importing torch takes seconds, and `--help` does without.
     from .data import DataModule
-    from .logger import loggers
     from .model import Model
 
-    return Parts(Model, DataModule, loggers)
+    return Parts(Model, DataModule)
 
 
 if __name__ == "__main__":

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # importing torch takes seconds, which commands without it need not wait for
     import pytorch_lightning as pl
-    from pytorch_lightning.loggers import Logger
 
 
 class Parts(NamedTuple):
-    """The classes of a project, and its loggers.
+    """The classes of a project.
 
     Args:
         model: a LightningModule; its arguments are the section `model` of the configuration.
         data: a LightningDataModule; its arguments are the section `data`.
-        loggers: makes the loggers of a run from its folder and the step that it goes on from, 0 for a new one.
     """
 
     model: "type[pl.LightningModule]"
     data: "type[pl.LightningDataModule]"
-    loggers: "Callable[[Path, int], list[Logger]]"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The engine's own classes that a configuration may name without their path: `class_path: WarmupCosine`.
 
-A configuration is not rendered, so it cannot hold the package's name. Everything else is named by its full path, as
+So a configuration need not hold the name of the package. Everything else is named by its full path, as
 `torch.optim.AdamW` or `pytorch_lightning.callbacks.Timer`.
 """
 

@@ -8,6 +8,7 @@ from jsonargparse import SUPPRESS, ActionConfigFile
 from pytorch_lightning.cli import LightningArgumentParser
 
 from ..training.callbacks import SECTIONS
+from ..training.loggers import NAMES
 from . import registry  # noqa: F401 - jsonargparse finds a class by its short name once it is imported
 from .mistakes import Parser
 from .project import Parts, Project
@@ -34,6 +35,8 @@ def add_run_flags(parser: LightningArgumentParser, project: Project) -> None:
 
 def add_sections(parser: LightningArgumentParser) -> None:
     parser.add_argument("--runs", default="runs", help="Folder in which all runs lie")
+    loggers = f"Where metrics go beside metrics.csv: {', '.join(NAMES)}, or a list of them"
+    parser.add_argument("--logger", type=list[str] | str, default="csv", help=loggers)
     for section, kind in SECTIONS.items():
         parser.add_argument(f"--{section}", type=kind | None, help=f"null, or settings of {kind.__name__}")
 

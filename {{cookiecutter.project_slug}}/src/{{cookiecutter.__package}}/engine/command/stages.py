@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from jsonargparse import Namespace
 from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..devices.launch import launcher_settings, refuse_missing_hardware
@@ -14,22 +16,24 @@ from ..errors import RunError
 from ..saving import checkpoints
 from ..saving.runs import CONFIG, Runs
 from ..saving.sharded_strategy import Sharded
+from ..training import loggers
 from ..training.module import EngineModule
 from . import reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
 from .log_lines import silence_irrelevant_messages
-from .mistakes import Parser, parse
+from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
 from .run_config import RunConfig
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
-from .trainer_callbacks import as_list, callback_of, run_callbacks, switches_of_absent_callbacks
+from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
 
 
 def main(args: list[str], project: Project) -> None:
     """Run one of the commands; RunError for what the user can mend."""
     silence_irrelevant_messages()
     try:
-        CLI(args, project)
+        with loggers.end_of_wandb_run():
+            CLI(args, project)
     except MisconfigurationException as error:
         by_position = "an error where more than one `__init__` argument" in str(error)
         hint = "DataLoader(dataset, batch_size=...), with every argument but the dataset by name"
@@ -115,6 +119,9 @@ class CLI(LightningCLI):
         self.config = parse(parser, args)
         config = self.config[self.stage]
         refuse_run_flags(config, self.run_flags)
+        refuse_misnamed_strategy(config.trainer.strategy)
+        if self._has_named_loggers(config.trainer):
+            loggers.refuse_absent(as_list(config.logger))
         # A preset adds its callbacks to those of a run that goes on, where they already are.
         callbacks = as_list(config.trainer.callbacks)
         config.trainer.callbacks = [one for number, one in enumerate(callbacks) if one not in callbacks[:number]]
@@ -134,7 +141,7 @@ class CLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:  # a constructor's view of its arguments
-            raise RunError(str(error)) from error
+            raise RunError(in_constructor(str(error))) from error
         for logged_by_run_config in (self.model, self.datamodule):
             # With save_hyperparameters(), Lightning would log the settings once more, secrets included.
             logged_by_run_config._log_hyperparams = False
@@ -170,12 +177,11 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init[self.stage]
-        logger = config.trainer.logger
-        if self.stage != "fit" or config.trainer.fast_dev_run:
-            logger = False  # the curves of the training stay as they are, and a trial leaves nothing
-        elif logger in (None, True):
-            logger = self.parts.loggers(self.run, self.first_step)
+        logger = self._loggers(config)
         callbacks = run_callbacks(config, self.project.callbacks, has_logger=bool(logger))
+        if self.stage in ("validate", "test"):
+            callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
+        keep_in_run(self.run, callbacks, config.trainer.profiler)
         if not config.trainer.fast_dev_run:
             callbacks.append(RunConfig(self.stage_parser, self.config[self.stage]))
         launched = launcher_settings()
@@ -189,6 +195,20 @@ class CLI(LightningCLI):
             **launched,
             **kwargs,
         )
+
+    def _has_named_loggers(self, trainer: Namespace) -> bool:
+        """Whether `logger` decides, and not `trainer.logger`. Predictions are no metrics, and go to none."""
+        return self.stage != "predict" and trainer.logger in (None, True)
+
+    def _loggers(self, config: Namespace) -> list[Logger]:
+        is_fit = self.stage == "fit"
+        if self.stage == "predict" or config.trainer.fast_dev_run:  # a trial leaves nothing
+            return []
+        if self._has_named_loggers(config.trainer):
+            first_step = self.first_step if is_fit else None
+            return loggers.run_loggers(as_list(config.logger), self.run, self.project.package, first_step)
+        own = as_list(config.trainer.logger or None)
+        return own if is_fit else loggers.without_csv(own)
 
     def after_fit(self) -> None:
         reports.after_training(self.trainer, self.run, self.project)

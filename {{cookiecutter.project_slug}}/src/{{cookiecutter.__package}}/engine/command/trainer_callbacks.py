@@ -1,12 +1,15 @@
 """Which callbacks a run has: those of the configuration's sections, those it lists, and the engine's own."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import Checkpoint, LearningRateMonitor, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ModelSummary, ProgressBar
+from pytorch_lightning.profilers import Profiler
 
+from ..saving.runs import CHECKPOINTS
 from ..training.callbacks import SECTIONS, SameBatches
 from ..training.curves import Curves
 from ..training.predictions import SavePredictions
@@ -40,6 +43,15 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
     sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
     return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, Curves(), SavePredictions()]
+
+
+def keep_in_run(run: Path, callbacks: Sequence[pl.Callback], profiler: Profiler | str | None) -> None:
+    """Have checkpoints and a profile lie in the run's folder; Lightning would take that of the first logger."""
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(run / CHECKPOINTS)
+    if isinstance(profiler, Profiler):
+        profiler.dirpath = profiler.dirpath or run
 
 
 def switches_of_absent_callbacks(callbacks: Sequence[pl.Callback]) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""Metrics and settings reach the logger. Yours: change it with logger.py."""
+"""Metrics and settings reach the logger. Yours: change it with `logger` in configs/default.yaml."""
 
 from pathlib import Path
 
