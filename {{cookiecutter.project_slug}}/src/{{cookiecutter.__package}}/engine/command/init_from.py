@@ -1,8 +1,8 @@
 """A training that begins with weights that exist: --init_from and --init_partial, and how the run remembers them."""
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import RunError
 from ..saving.atomic import part_of, replace, restore_previous
@@ -15,7 +15,8 @@ from .arguments import RunFlags
 FILE = "init_from.json"
 
 
-class InitFrom(NamedTuple):
+@dataclass(frozen=True)
+class InitFrom:
     """The weights with which a run begins.
 
     Args:
@@ -111,5 +112,5 @@ def write_record(run: Path, begun: InitFrom | None) -> None:
         file.unlink(missing_ok=True)  # of a start that was killed before the run had begun
         return
     part = part_of(file)
-    part.write_text(json.dumps(begun._asdict(), indent=2) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(asdict(begun), indent=2) + "\n", encoding="utf-8")
     replace(file, part)
