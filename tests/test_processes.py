@@ -12,7 +12,15 @@ COMMAND = ["-m", "lit_project"]
 # The same network with no randomness of each process's own, and batches that two processes cannot halve.
 TASK = {
     "regression": ["--preset=mlp", "--trainer.max_epochs=4", "--data.batch_size=31"],
-    "vision": ["--trainer.max_epochs=2", "--data.batch_size=31", "--model.network.dropout=0", "--data.max_shift=0"],
+    "vision": [
+        "--trainer.max_epochs=2",
+        "--data.batch_size=31",
+        "--model.network.dropout=0",
+        "--data.max_shift=0",
+        "--model.lr_factors={network.features: 0.5}",
+        "--freeze.modules=[network.features.0]",  # its gradients must be averaged too, once it is trained
+        "--freeze.until_epoch=1",
+    ],
     "language": [
         "--data.context=32",
         "--trainer.max_steps=20",

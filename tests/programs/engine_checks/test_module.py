@@ -26,7 +26,7 @@ def test_copy_has_weights_of_its_own_and_shares_what_makes_optimizers(parts):
 
 def test_model_built_by_hand_saves_nothing_but_plain_values(parts):
     model, _ = parts
-    assert not model.hparams
+    assert model.hparams == {"lr_factors": None}
 
 
 def test_learning_rate_is_stepped_once_per_optimizer_step(parts):

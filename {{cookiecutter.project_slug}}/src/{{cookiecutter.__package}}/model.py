@@ -5,6 +5,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from .engine.training.module import EngineModule
+from .engine.training.parameter_groups import in_groups
 from .engine.training.schedules import stepping
 from .network import Network
 from .objective import Objective
@@ -21,6 +22,7 @@ class Model(EngineModule):
         optimizer: a class of torch.optim and its arguments, all but the parameters.
         lr_scheduler: a schedule and its arguments, all but the optimizer. WarmupCosine and torch's schedules are
             stepped after each optimizer step, pytorch_lightning.cli.ReduceLROnPlateau after each epoch.
+        lr_factors: factors of the learning rate for parts of the model, as {network.features: 0.1}.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Model(EngineModule):
         objective: Objective,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable,
+        lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # loggers get the whole configuration, with data and trainer
@@ -36,6 +39,7 @@ class Model(EngineModule):
         self.objective = objective
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.lr_factors = lr_factors
         self.add_metrics(objective.metrics())
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -68,5 +72,5 @@ class Model(EngineModule):
         return self.log_stage(stage, loss, batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(self.parameters())
+        optimizer = in_groups(self.optimizer, self, self.lr_factors)
         return {"optimizer": optimizer, "lr_scheduler": stepping(self.lr_scheduler(optimizer), self)}

@@ -12,7 +12,14 @@ from ..errors import RunError
 from .project import Project
 
 # They say which run is meant, not how it is trained, so a configuration may not set them.
-RUN_FLAGS = {"run": "--run NAME", "fresh": "--fresh", "preset": "--preset NAME", "ckpt_path": "--ckpt_path FILE"}
+RUN_FLAGS = {
+    "run": "--run NAME",
+    "fresh": "--fresh",
+    "preset": "--preset NAME",
+    "ckpt_path": "--ckpt_path FILE",
+    "init_from": "--init_from FILE_OR_RUN",
+    "init_partial": "--init_partial",
+}
 
 
 class RunFlags(NamedTuple):
@@ -23,12 +30,16 @@ class RunFlags(NamedTuple):
         run: the run's name.
         fresh: whether to start over beside a run that exists.
         ckpt_path: best, last, or a path.
+        init_from: a run or a file with whose weights a training begins.
+        init_partial: whether some of those may not fit.
     """
 
     runs: Path
     run: str | None
     fresh: bool
     ckpt_path: str | None
+    init_from: str | None
+    init_partial: bool
 
 
 def split_run_flags(args: list[str], project: Project) -> tuple[RunFlags, list[str]]:
@@ -38,8 +49,11 @@ def split_run_flags(args: list[str], project: Project) -> tuple[RunFlags, list[s
     parser.add_argument("--run")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--ckpt_path")
+    parser.add_argument("--init_from")
+    parser.add_argument("--init_partial", action="store_true")
     found, settings = parser.parse_known_args(args)
-    return RunFlags(Path(found.runs), found.run, found.fresh, found.ckpt_path), settings
+    found.runs = Path(found.runs)
+    return RunFlags(**vars(found)), settings
 
 
 class RunFlagParser(argparse.ArgumentParser):

@@ -6,7 +6,8 @@ So a configuration need not hold the name of the package. Everything else is nam
 
 from ..saving.sharded_strategy import Sharded
 from ..training.callbacks import Compile
+from ..training.freezing import Freeze
 from ..training.profiling import Profile
 from ..training.schedules import WarmupCosine
 
-SHORT_NAMES = {kind.__name__: kind for kind in (Compile, Profile, Sharded, WarmupCosine)}
+SHORT_NAMES = {kind.__name__: kind for kind in (Compile, Freeze, Profile, Sharded, WarmupCosine)}

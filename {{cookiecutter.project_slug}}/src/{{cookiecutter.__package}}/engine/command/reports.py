@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
@@ -12,6 +13,14 @@ from ..training.resume import LastCheckpoint
 from .arguments import naming
 from .project import Project
 from .trainer_callbacks import callback_of
+
+
+def before_going_on(path: Path, saved: dict[str, Any], run: Path) -> None:
+    """Say whose training goes on, unless it is the run's own."""
+    if path.parent.parent.resolve() != run.resolve():
+        finished = ", where it had ended" if saved.get("resume", {}).get("finished") else ""
+        place = f"step {saved['global_step']}, epoch {saved['epoch']}{finished}"
+        print(f"Goes on with the training of {path} from {place}; --init_from begins a new one with its weights")
 
 
 def after_training(trainer: pl.Trainer, run: Path, project: Project) -> None:

@@ -25,12 +25,17 @@ def folder_flags(project: Project, parts: Parts) -> list[str]:
     return ["--data.folder", folder] if folder and has_folder else []
 
 
-def add_run_flags(parser: LightningArgumentParser, project: Project) -> None:
+def add_run_flags(parser: LightningArgumentParser, project: Project, stage: str) -> None:
     """For the help. They are taken from the command line before; in a configuration they are refused."""
     parser.add_argument("--run", type=str | None, default=SUPPRESS, help="Name of the run's folder")
     parser.add_argument("--fresh", action="store_true", default=SUPPRESS, help="Start over beside a run that exists")
     presets = ", ".join(project.presets) or "none yet"
     parser.add_argument("--preset", type=str | None, default=SUPPRESS, help=f"Packaged settings: {presets}")
+    if stage == "fit":
+        text = "A run or a file with whose weights the training begins"
+        parser.add_argument("--init_from", type=str | None, default=SUPPRESS, help=text)
+        text = "With --init_from: load the weights that fit, and list the others"
+        parser.add_argument("--init_partial", action="store_true", default=SUPPRESS, help=text)
 
 
 def add_sections(parser: LightningArgumentParser) -> None:

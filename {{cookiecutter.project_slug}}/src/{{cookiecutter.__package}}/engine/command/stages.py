@@ -13,13 +13,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..devices.launch import launcher_settings, refuse_missing_hardware
 from ..errors import RunError
-from ..saving import checkpoints
+from ..saving import checkpoints, weights
 from ..saving.runs import CONFIG, Runs
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.module import EngineModule
 from . import reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
+from .init_from import InitFrom, init_from, refuse_contradictions
 from .log_lines import silence_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
@@ -38,9 +39,16 @@ def main(args: list[str], project: Project) -> None:
         by_position = "an error where more than one `__init__` argument" in str(error)
         hint = "DataLoader(dataset, batch_size=...), with every argument but the dataset by name"
         raise RunError(str(error), hint if by_position else "") from error
+    except ValueError as error:
+        if "loaded state dict" not in str(error):
+            raise
+        hint = "the settings of that training, or --init_from to begin a new one with its weights"
+        raise RunError(f"the checkpoint has another optimizer or other groups: {error}", hint) from error
     except RuntimeError as error:
         if "Early stopping conditioned on metric" in str(error):
             raise RunError(str(error), "--early_stopping null, or --early_stopping.monitor with another one") from error
+        if "any parameters that require a gradient" in str(error):  # DistributedDataParallel, before we can look
+            raise RunError("nothing is trained: no parameter requires a gradient", "train a part") from error
         if "returned nan values" not in str(error):
             raise
         # detect_anomaly has printed the traceback of the operation.
@@ -86,6 +94,7 @@ class CLI(LightningCLI):
     def _choose_run(self, flags: list[str]) -> list[str]:
         """Find the runs that the flags speak of; return the flags that are settings."""
         self.run_flags, flags = split_run_flags(flags, self.project)
+        refuse_contradictions(self.run_flags, self.stage)
         self.runs = Runs(self.run_flags.runs, self.project.variable("RUN"))
         name, ckpt_path = self.run_flags.run, self.run_flags.ckpt_path
         if self.stage == "fit":
@@ -112,7 +121,7 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         self.stage_parser = parser
-        add_run_flags(parser, self.project)
+        add_run_flags(parser, self.project, self.stage)
         add_sections(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -133,9 +142,11 @@ class CLI(LightningCLI):
         if self.stage != "fit" or self.run_flags.ckpt_path:
             config.ckpt_path = str(checkpoints.find(self.trained, self.run_flags.ckpt_path))
         self.first_step = 0
+        self.begun: InitFrom | None = None
         if self.stage == "fit":
             own, self.first_step = checkpoints.find_last(self.run)
             config.ckpt_path = str(own) if own else config.ckpt_path
+            self.begun = init_from(self.run_flags, self.runs, self.run, bool(own), self.project.program)
 
     def instantiate_classes(self) -> None:
         try:
@@ -149,6 +160,12 @@ class CLI(LightningCLI):
             saved = checkpoints.read(Path(path))
             checkpoints.refuse_other_model(Path(path), saved["state_dict"], self.model.state_dict())
             self._refuse_other_use(Path(path), saved)
+            if self.stage == "fit" and self.trainer.is_global_zero:
+                reports.before_going_on(Path(path), saved, self.run)
+        elif self.begun:
+            lines = weights.begin_with(self.model, Path(self.begun.path), self.begun.init_partial)
+            if self.trainer.is_global_zero:
+                print("\n".join(lines))
         if isinstance(self.trainer.strategy, Sharded):
             self._refuse_unshardable()
         if self.stage == "fit":
@@ -183,7 +200,7 @@ class CLI(LightningCLI):
             callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if not config.trainer.fast_dev_run:
-            callbacks.append(RunConfig(self.stage_parser, self.config[self.stage]))
+            callbacks.append(RunConfig(self.stage_parser, self.config[self.stage], self.begun))
         launched = launcher_settings()
         plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
         return super().instantiate_trainer(

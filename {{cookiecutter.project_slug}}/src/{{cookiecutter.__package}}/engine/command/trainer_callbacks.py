@@ -12,6 +12,7 @@ from pytorch_lightning.profilers import Profiler
 from ..saving.runs import CHECKPOINTS
 from ..training.callbacks import SECTIONS, SameBatches
 from ..training.curves import Curves
+from ..training.freezing import RefuseUntrained
 from ..training.predictions import SavePredictions
 from ..training.resume import LastCheckpoint
 
@@ -42,7 +43,8 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
     # A checkpoint is saved before other callbacks see the batch that follows it.
     sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
-    return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, Curves(), SavePredictions()]
+    own = [RefuseUntrained(), Curves(), SavePredictions()]
+    return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, *own]
 
 
 def keep_in_run(run: Path, callbacks: Sequence[pl.Callback], profiler: Profiler | str | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
 from ..errors import RunError
@@ -60,6 +60,13 @@ def sharding_units(module: nn.Module) -> Iterator[nn.Module]:
             yield from blocks(child)
             if not isinstance(child, nn.ParameterList | nn.ParameterDict):
                 yield child
+
+
+def reshard(module: nn.Module) -> None:
+    """Have `parameters` of a module give its shards, which the optimizers train; after a validation, some are whole."""
+    for unit in module.modules():
+        if isinstance(unit, FSDPModule):
+            unit.reshard()
 
 
 def children_with_parameters(module: nn.Module) -> list[nn.Module]:

@@ -71,8 +71,10 @@ def read(path: Path) -> dict[str, Any]:
     try:
         if path.is_dir():
             return shards.summary(path)
+        with path.open("rb") as file:
+            is_old = file.read(1) == b"\x80"  # a pickle, as torch wrote them before 1.6; today's are ZIP archives
         # Memory-mapped, so that a look at a large checkpoint's shapes does not read its values.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=not is_old)
     except Exception as error:  # a torn or foreign file can fail anywhere in the unpickler
         raise unreadable(path, error) from error
 
@@ -83,12 +85,12 @@ def unreadable(path: Path, error: BaseException) -> RunError:
     return RunError(f"{path} cannot be loaded: {reason}")
 
 
-def refuse_other_model(path: Path, saved: dict[str, Tensor], current: dict[str, Tensor]) -> None:
+def refuse_other_model(path: Path, saved: dict[str, Tensor], current: dict[str, Tensor], hint: str = "") -> None:
     """Raise RunError with the first difference if a checkpoint's weights do not fit these: {name: tensor}."""
     for name in [*current, *saved]:
         shapes = [tuple(weights[name].shape) if name in weights else "missing" for weights in (saved, current)]
         if shapes[0] != shapes[1]:
-            raise RunError(f"{path} is of another model: {name} is {shapes[0]} in it and {shapes[1]} here")
+            raise RunError(f"{path} is of another model: {name} is {shapes[0]} in it and {shapes[1]} here", hint)
 
 
 class SafeCheckpointIO(AsyncCheckpointIO):

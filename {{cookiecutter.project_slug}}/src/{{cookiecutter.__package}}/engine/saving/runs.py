@@ -52,17 +52,20 @@ class Runs:
 
     def trained(self, name: str | None, checkpoint: str | None) -> Path | None:
         """The folder of the named training, or that in which a checkpoint lies, or that of the newest training."""
-        # By the time of the last training, not by name: a run that goes on is the newest again.
-        configs = sorted(self.folder.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
         if name:
             if is_run(self.named(name)):
                 return self.named(name)
-            newest = ", ".join(path.parent.name for path in configs[:-4:-1]) or "none"
+            newest = ", ".join(run.name for run in self.newest()[:3]) or "none"
             raise RunError(f"there is no run {name!r} in {self.folder.resolve()}; the newest there: {newest}")
         folder = Path(checkpoint or "").parent
         if folder.name == CHECKPOINTS and is_run(folder.parent):
             return folder.parent
-        return configs[-1].parent if configs else None
+        return next(iter(self.newest()), None)
+
+    def newest(self) -> list[Path]:
+        """All runs, by the time of their last training: one that goes on is the newest again, and the first here."""
+        configs = sorted(self.folder.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
+        return [path.parent for path in reversed(configs)]
 
     def named(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):

@@ -50,6 +50,10 @@ class Sharded(ModelParallelStrategy):
         if path.is_file():
             return super().load_checkpoint(path, weights_only=True)
         module = cast(nn.Module, self.model)
+        saved: dict[str, Any] = torch.load(path / shards.VALUES, weights_only=True)
+        # torch asks for the optimizer's state of what is trained, so that has to be what was trained at the time.
+        for name, weight in module.named_parameters():
+            weight.requires_grad_(name not in saved.get("resume", {}).get("frozen", ()))
         # Each process asks for its own shards, under the names that Lightning saves them with.
         states: dict[str, Any] = {"state_dict": get_model_state_dict(module)}
         for number, optimizer in enumerate(self.optimizers):
@@ -61,7 +65,7 @@ class Sharded(ModelParallelStrategy):
         set_model_state_dict(module, states["state_dict"])
         for number, optimizer in enumerate(self.optimizers):
             set_optimizer_state_dict(module, optimizer, states[f"optimizer_{number}"])
-        return torch.load(path / shards.VALUES, weights_only=True)
+        return saved
 
 
 def merge(folder: Path) -> Path:

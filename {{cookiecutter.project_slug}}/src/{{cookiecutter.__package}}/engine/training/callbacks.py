@@ -8,6 +8,7 @@ from pytorch_lightning import callbacks
 from ..devices.sharding import children_with_parameters
 from ..errors import RunError
 from .batches import Batches
+from .freezing import Freeze
 from .loop_state import training_loaders
 from .resume import LastCheckpoint
 
@@ -46,6 +47,7 @@ SECTIONS = {
     "best_checkpoint": BestCheckpoint,
     "last_checkpoint": LastCheckpoint,
     "early_stopping": EarlyStopping,
+    "freeze": Freeze,
     "lr_monitor": LearningRateMonitor,
     "progress_bar": ProgressBar,
     "model_summary": ModelSummary,

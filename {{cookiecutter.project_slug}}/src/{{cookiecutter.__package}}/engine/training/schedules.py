@@ -21,7 +21,7 @@ class WarmupCosine(LRScheduler):
     Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts.
 
     Args:
-        optimizer: its learning rate is the peak.
+        optimizer: its learning rate is the peak; each group of parameters has its own, also one that is added later.
         warmup: fraction of all steps spent rising from zero.
         floor: fraction of the peak that is left at the end.
     """
@@ -34,6 +34,10 @@ class WarmupCosine(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float | Tensor]:
+        for group in self.optimizer.param_groups[len(self.base_lrs) :]:  # added since the step before
+            lr = group["lr"]
+            # A copy, since a learning rate that is a tensor is changed in place.
+            self.base_lrs.append(group.setdefault("initial_lr", lr.clone() if isinstance(lr, Tensor) else lr))
         return [peak * self.factor(self.last_epoch) for peak in self.base_lrs]
 
     def factor(self, step: int) -> float:

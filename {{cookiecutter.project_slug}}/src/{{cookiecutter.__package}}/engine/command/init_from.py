@@ -1,0 +1,116 @@
+"""A training that begins with weights that exist: --init_from and --init_partial, and how the run remembers them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import RunError
+from ..saving.atomic import part_of, replace, restore_previous
+from ..saving.checkpoints import OWN, path_in_run
+from ..saving.runs import Runs, is_run
+from ..saving.shards import INDEX
+from .arguments import RunFlags
+
+# Beside config.yaml and not in it, because that is also used for other runs, of which some go on from a checkpoint.
+FILE = "init_from.json"
+
+
+@dataclass(frozen=True)
+class InitFrom:
+    """The weights with which a run begins.
+
+    Args:
+        init_from: what was typed.
+        init_partial: whether some weights may be missing or have another shape.
+        path: the file, as an absolute path.
+    """
+
+    init_from: str
+    init_partial: bool
+    path: str
+
+
+def refuse_contradictions(flags: RunFlags, stage: str) -> None:
+    """Raise RunError if --init_from and --init_partial stand where they would have no effect."""
+    if flags.init_from is None:
+        if flags.init_partial:
+            raise RunError("--init_partial says how --init_from loads weights, and there is none", "--init_from FILE")
+        return
+    if stage != "fit":
+        raise RunError(f"--init_from begins a training, and {stage} uses a trained model", "--ckpt_path")
+    if flags.ckpt_path:
+        raise RunError("--ckpt_path goes on with a training, --init_from begins one with weights alone", "one of both")
+
+
+def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool, program: str) -> InitFrom | None:
+    """The weights with which a run begins, or began: those of --init_from, else those that it remembers.
+
+    A run that has not saved a checkpoint yet begins with them again. One that has goes on from that, so that a job
+    can repeat its command.
+
+    Raises:
+        RunError: if the run goes on and began otherwise, or if there are no such weights.
+    """
+    recorded = read_record(run)
+    if has_checkpoint:
+        began_with = (recorded.init_from, recorded.path) if recorded else ()
+        if flags.init_from is not None and flags.init_from not in began_with:
+            hint = f"fit --run NEW --init_from {flags.init_from}"
+            raise RunError(f"run {run.name} is half done and goes on from its own last.ckpt", hint)
+        return recorded
+    if flags.init_from is not None:
+        path = find(flags.init_from, runs, program)
+        return InitFrom(flags.init_from, flags.init_partial, str(path.resolve()))
+    if flags.ckpt_path:
+        return None
+    if recorded and not Path(recorded.path).exists():
+        raise RunError(f"run {run.name} begins with the weights of {recorded.path}, which is gone", "--fresh")
+    return recorded
+
+
+def find(wanted: str, runs: Runs, program: str) -> Path:
+    """The file behind --init_from: a run's best checkpoint or its last one, or the file itself."""
+    if "://" in wanted:
+        raise RunError(f"--init_from {wanted} is an address; download the file and give its path")
+    path = Path(wanted)
+    for folder in (runs.folder / wanted, path):
+        if is_run(folder):
+            path = checkpoint_of(folder)
+            break
+    if not path.exists():
+        newest = ", ".join(run.name for run in runs.newest()[:3]) or "none"
+        raise RunError(f"--init_from {wanted}: there is no such run or file; the newest runs: {newest}")
+    if path.is_dir():
+        if not (path / INDEX).exists():
+            raise RunError(f"--init_from {wanted} is a folder, but neither a run nor a checkpoint")
+        hint = f"{program} merge {path}, and --init_from with the file that it makes"
+        raise RunError(f"{path} is in shards, and --init_from reads one file", hint)
+    return path
+
+
+def checkpoint_of(run: Path) -> Path:
+    paths = [path_in_run(run, name) for name in OWN]
+    for path in paths:
+        restore_previous(path)
+        if path.exists():
+            return path
+    raise RunError(f"run {run.name} has no checkpoint yet whose weights could be used")
+
+
+def read_record(run: Path) -> InitFrom | None:
+    """With which weights a run began; None if it began with new ones, or has not begun."""
+    file = run / FILE
+    if not (is_run(run) and file.exists()):
+        return None
+    return InitFrom(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def write_record(run: Path, begun: InitFrom | None) -> None:
+    """Remember it, before config.yaml makes a run of the folder."""
+    file = run / FILE
+    if begun is None:
+        file.unlink(missing_ok=True)  # of a start that was killed before the run had begun
+        return
+    part = part_of(file)
+    part.write_text(json.dumps(asdict(begun), indent=2) + "\n", encoding="utf-8")
+    replace(file, part)
