@@ -19,6 +19,7 @@ TAKEN = {
     "_combined_loader": "pytorch_lightning.loops.fit_loop._FitLoop",
     "_combined_loader_states_to_load": "pytorch_lightning.loops.fit_loop._FitLoop",
     "_data_fetcher": "pytorch_lightning.loops.fit_loop._FitLoop",
+    "_evaluation_loop": "pytorch_lightning.Trainer",
     "_get_layout": "torch.serialization",
     "_load_combined_loader_states": "pytorch_lightning.loops.fit_loop._FitLoop",
     "_local_rank": "pytorch_lightning.profilers.SimpleProfiler",
@@ -27,8 +28,10 @@ TAKEN = {
     "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
     "_restarting": "pytorch_lightning.loops.loop._Loop",
     "_run_id": "pytorch_lightning.loggers.MLFlowLogger",
+    "_results": "pytorch_lightning.Trainer",
     "_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
     "_subclasses": "torch",
+    "_trainer": "pytorch_lightning.LightningModule",
     "_update_count": "torchmetrics.Metric",
 }
 # Methods and attributes of a library's class in whose place the package puts its own.

@@ -37,6 +37,8 @@ def main(args: list[str], project: Project) -> None:
     except RuntimeError as error:
         if "Early stopping conditioned on metric" in str(error):
             raise RunError(str(error), "--early_stopping null, or --early_stopping.monitor with another one") from error
+        if "but no `dataloader_idx`" in str(error):  # several loaders
+            raise RunError(str(error)) from error
         if "returned nan values" not in str(error):
             raise
         # detect_anomaly has printed the traceback of the operation.

@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint, LearningRateMonitor, ModelSu
 
 from ..training.callbacks import SECTIONS, SameBatches
 from ..training.curves import Curves
+from ..training.monitors import CheckMonitors
 from ..training.predictions import SavePredictions
 from ..training.resume import LastCheckpoint
 
@@ -39,7 +40,8 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
     # A checkpoint is saved before other callbacks see the batch that follows it.
     sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
-    return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, Curves(), SavePredictions()]
+    engines = [CheckMonitors(), Curves(), SavePredictions()]
+    return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, *engines]
 
 
 def switches_of_absent_callbacks(callbacks: Sequence[pl.Callback]) -> dict[str, bool]:
