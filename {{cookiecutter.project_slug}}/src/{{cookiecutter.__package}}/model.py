@@ -53,13 +53,13 @@ class Model(EngineModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.step(batch, "train")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.step(batch, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.step(batch, "test")
 
-    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Batch | Tensor, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         inputs = batch if isinstance(batch, Tensor) else self.split(batch)[0]
         return self.objective.prediction(self(inputs))
 

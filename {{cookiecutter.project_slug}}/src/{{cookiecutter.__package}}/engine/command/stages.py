@@ -49,6 +49,8 @@ def main(args: list[str], project: Project) -> None:
             raise RunError(str(error), "--early_stopping null, or --early_stopping.monitor with another one") from error
         if "any parameters that require a gradient" in str(error):  # DistributedDataParallel, before we can look
             raise RunError("nothing is trained: no parameter requires a gradient", "train a part") from error
+        if "but no `dataloader_idx`" in str(error):  # several loaders
+            raise RunError(str(error)) from error
         if "returned nan values" not in str(error):
             raise
         # detect_anomaly has printed the traceback of the operation.

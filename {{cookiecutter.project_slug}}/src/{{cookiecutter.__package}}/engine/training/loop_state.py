@@ -14,6 +14,7 @@ from torchmetrics import Metric, MetricCollection
 
 from .batches import Batches
 from .random_streams import seed_generators
+from .sets import set_names
 from .stream import Stream
 
 MetricStates = dict[str, tuple[int, dict[str, Any]]]  # {name: (updates, {state: value})}
@@ -163,6 +164,24 @@ def logged_steps(trainer: pl.Trainer) -> int:
 
 def set_logged_steps(trainer: pl.Trainer, steps: int) -> None:
     trainer.fit_loop.epoch_loop._batches_that_stepped = steps
+
+
+def running_set(module: pl.LightningModule) -> str:
+    """The name of the set that is being evaluated; "" if there is one alone without a name, or no evaluation."""
+    trainer: Any = module._trainer  # the public name raises an error without a Trainer
+    if trainer is None or not (trainer.sanity_checking or trainer.evaluating):
+        return ""
+    loop = trainer._evaluation_loop
+    number = loop._results.dataloader_idx
+    if number is None and loop.num_dataloaders > 1:
+        return ""  # a CombinedLoader takes a batch from each at a time
+    return set_names(loop._combined_loader.iterables, loop.num_dataloaders)[number or 0]
+
+
+def logged_names(trainer: pl.Trainer) -> set[str]:
+    """What the stage that is running has logged so far."""
+    results: Any = trainer._results
+    return {result.meta.name for result in results.values()}
 
 
 def metric_states(module: nn.Module) -> MetricStates:

@@ -8,12 +8,14 @@ from typing import IO, Any, cast
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from typing_extensions import Self
 
 from ..devices.processes import weigh_by_share
 from ..devices.sharding import shard
+from .loop_state import running_set
 from .samples import count_samples
+from .sets import Measures, StageMetrics
 
 
 class EngineModule(pl.LightningModule):
@@ -42,20 +44,18 @@ class EngineModule(pl.LightningModule):
                 del self.hparams[name]
 
     def add_metrics(self, metrics: MetricCollection) -> None:
-        """Give each stage its own copy: validation runs in the middle of a training epoch and must not mix with it."""
-        self.stage_metrics = nn.ModuleDict(
-            {f"{stage}_metrics": metrics.clone(prefix=f"{stage}/") for stage in ("train", "val", "test")}
-        )
-        # Lightning's own mean over processes is wrong if their shares are not equal.
-        self.stage_losses = nn.ModuleDict({stage: MeanMetric() for stage in ("val", "test")})
+        """Give each stage, and each of several validation or test sets, metrics and a mean loss of its own."""
+        self.stage_metrics = StageMetrics(metrics)
 
     def metrics_of(self, stage: str) -> MetricCollection:
-        return cast(MetricCollection, self.stage_metrics[f"{stage}_metrics"])
+        """The metrics of a stage; while one of several sets is evaluated, those of this set."""
+        return self._measures_of(stage)[1].metrics
 
     def log_stage(self, stage: str, loss: Tensor, batch: Any) -> Tensor:
         """Log a step's loss and the metrics of its stage, and return the loss to descend.
 
-        The training loss is logged as it goes, the others once an epoch, over all batches and processes.
+        The training loss is logged as it goes, the others once an epoch, over all batches and processes. Where
+        `val_dataloader` or `test_dataloader` returns a dict of loaders, each is logged apart, as val/NAME/loss.
 
         Args:
             stage: train, val or test.
@@ -63,15 +63,24 @@ class EngineModule(pl.LightningModule):
             batch: the batch that it was computed from; its number of samples is the loss's weight.
         """
         samples = count_samples(batch)
-        self.log_dict(self.metrics_of(stage), on_step=False, on_epoch=True)
+        name, measures = self._measures_of(stage)
+        for key, metric in measures.metrics.items(keep_base=False, copy_state=False):
+            self._log_metric(str(key), metric)
         if stage == "train":
             loss, batch_loss = weigh_by_share(loss, samples)
             self.log("train/loss", batch_loss, prog_bar=True)
         else:
-            mean = cast(MeanMetric, self.stage_losses[stage])
-            mean.update(loss, weight=samples)
-            self.log(f"{stage}/loss", mean)
+            measures.loss.update(loss, weight=samples)
+            self._log_metric(f"{name}/loss", measures.loss)
         return loss
+
+    def _measures_of(self, stage: str) -> tuple[str, Measures]:
+        name = "/".join(filter(None, [stage, running_set(self)]))
+        return name, self.stage_metrics.of(name, self.device)
+
+    def _log_metric(self, name: str, metric: Metric) -> None:
+        # Lightning looks for a metric's attribute only once, before the sets are known, so it is told one.
+        self.log(name, metric, on_step=False, on_epoch=True, add_dataloader_idx=False, metric_attribute=name)
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:

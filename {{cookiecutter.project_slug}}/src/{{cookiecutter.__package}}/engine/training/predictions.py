@@ -1,6 +1,6 @@
 """predictions.pt: what `predict` answers, in the order of the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..devices.processes import gather
 from ..errors import RunError
+from .answers import layout_of, plain, refuse_other_counts
+from .sets import set_names
 
 FILE = "predictions.pt"
 
@@ -17,54 +19,85 @@ FILE = "predictions.pt"
 class SavePredictions(pl.Callback):
     """Keeps the predictions in the run folder: what `predict_step` returns, for all batches and processes together.
 
-    That may be a tensor, a list, or dicts and tuples of these, with an entry for each sample. Nothing is written where
-    a model returns nothing.
+    That is a tensor or a list with an entry for each sample, or dicts, tuples and dataclasses of these, which are kept
+    as dicts and tuples. The tensors of all batches become one, or a list with a tensor for each sample if batches
+    differ in shape or dtype. With a dict of loaders, the file is a dict of the predictions for each, with a list of
+    loaders a list. Nothing is written where a model returns nothing.
     """
 
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.names = set_names(trainer.predict_dataloaders, len(trainer.num_predict_batches))
+        self.layouts: dict[int, Any] = {}
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Refuse what cannot be kept as soon as it is there, not after the work of all batches."""
+        if outputs is None:
+            return
+        answer = plain(outputs)
+        refuse_other_counts(answer, batch)
+        layout = layout_of(answer)
+        expected = self.layouts.setdefault(dataloader_idx, layout)
+        if layout != expected:
+            raise RunError(f"predict_step returned {layout} for batch {batch_idx}, and {expected} before")
+
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if len(trainer.num_predict_batches) > 1:
-            raise RunError("predict keeps the answers for one loader; have predict_dataloader return one")
-        batches = [to_cpu(batch) for batch in trainer.predict_loop.predictions if batch is not None]
-        # Each process has a share of every batch, so there are equally many shares.
-        shares = gather(batches)
-        if trainer.is_global_zero and batches:
-            in_order = [interleave(parts) for parts in zip(*shares, strict=True)]
-            torch.save(concatenate(in_order), Path(trainer.default_root_dir, FILE))
+        predictions = trainer.predict_loop.predictions
+        of_sets = [join(batches) for batches in (predictions if len(self.names) > 1 else [predictions])]
+        if not trainer.is_global_zero or all(answer is None for answer in of_sets):
+            return
+        whole: Any = of_sets if len(of_sets) > 1 else of_sets[0]
+        if isinstance(trainer.predict_dataloaders, Mapping):
+            whole = dict(zip(self.names, of_sets, strict=True))
+        torch.save(whole, Path(trainer.default_root_dir, FILE))
 
 
-def to_cpu(batch: Any) -> Any:
-    if isinstance(batch, dict):
-        return {key: to_cpu(value) for key, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(map(to_cpu, batch))
-    if not isinstance(batch, Tensor | list) or (isinstance(batch, Tensor) and batch.ndim == 0):
-        raise RunError(
-            f"predict_step returned a {type(batch).__name__} that has no entry for each sample; return a tensor or a"
-            " list that has, or a dict or tuple of these"
-        )
-    return batch.cpu() if isinstance(batch, Tensor) else batch
+def join(batches: Sequence[Any]) -> Any:
+    """The answers of all processes to all batches as one, in the order of the data; None if there are none."""
+    answers = [None if batch is None else plain(batch) for batch in batches]
+    # Each process has a share of every batch, so there are equally many shares.
+    in_shares = [shares for shares in zip(*gather(answers), strict=True) if set(map(type, shares)) != {type(None)}]
+    for shares in in_shares:
+        layouts = [layout_of(share) for share in shares]
+        if any(layout != layout_of(in_shares[0][0]) for layout in layouts):
+            raise RunError(f"predict_step returned other parts in other processes, for one batch {layouts}")
+    return concatenate(in_shares) if in_shares else None
+
+
+def concatenate(batches: Sequence[Sequence[Any]]) -> Any:
+    """Batches, each in the shares of the processes, as one."""
+    first = batches[0][0]
+    if isinstance(first, dict | tuple):
+        keys = first if isinstance(first, dict) else range(len(first))
+        parts = {key: concatenate([[share[key] for share in shares] for shares in batches]) for key in keys}
+        return parts if isinstance(first, dict) else tuple(parts.values())
+    in_order = [interleave(shares) for shares in batches]
+    if fit_together(in_order):
+        return torch.cat(in_order)
+    return [entry for batch in in_order for entry in batch]
 
 
 def interleave(shares: Sequence[Any]) -> Any:
     """A batch as it was before batches.py dealt it out, one sample after the other, to so many processes."""
-    if isinstance(shares[0], dict):
-        return {key: interleave([share[key] for share in shares]) for key in shares[0]}
-    if isinstance(shares[0], tuple):
-        return tuple(interleave(parts) for parts in zip(*shares, strict=True))
+    if len(shares) == 1:
+        return shares[0]
     samples = sum(map(len, shares))
     batch: Any = [None] * samples
-    if isinstance(shares[0], Tensor):
+    if fit_together(shares):
         batch = shares[0].new_empty(samples, *shares[0].shape[1:])
     for rank, share in enumerate(shares):
         batch[rank :: len(shares)] = share
     return batch
 
 
-def concatenate(batches: Sequence[Any]) -> Any:
-    if isinstance(batches[0], dict):
-        return {key: concatenate([batch[key] for batch in batches]) for key in batches[0]}
-    if isinstance(batches[0], tuple):
-        return tuple(concatenate(parts) for parts in zip(*batches, strict=True))
-    if isinstance(batches[0], Tensor):
-        return torch.cat(list(batches))
-    return [entry for batch in batches for entry in batch]
+def fit_together(parts: Sequence[Any]) -> bool:
+    """Whether these are tensors that differ in their number of samples alone."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    return len(tensors) == len(parts) and len({(tensor.shape[1:], tensor.dtype) for tensor in tensors}) == 1

@@ -21,17 +21,31 @@ def count_samples(batch: Any) -> int:
     raise RunError("a batch has no tensor whose length would tell how many samples it has")
 
 
+def possible_counts(batch: Any) -> set[int]:
+    """How many samples a batch may have, as far as its tensors agree; empty if they do not, or there are none."""
+    lengths = {len(tensor) for tensor in tensors_of(batch)}
+    if len(lengths) != 1:
+        return set()
+    # A list of pictures of several sizes has a sample in each, and the length of each is its number of channels.
+    return lengths | {len(part) for part in parts_of(batch) if is_list_of_pictures(part)}
+
+
+def is_list_of_pictures(part: Any) -> bool:
+    return isinstance(part, list | tuple) and all(isinstance(entry, Tensor) and entry.ndim == 3 for entry in part)
+
+
 def tensors_of(batch: Any) -> Iterator[Tensor]:
     """The tensors of a batch that have a dimension, in order."""
-    if isinstance(batch, Tensor):
-        if batch.ndim:
-            yield batch
-        return
+    yield from (part for part in parts_of(batch) if isinstance(part, Tensor) and part.ndim)
+
+
+def parts_of(batch: Any) -> Iterator[Any]:
+    """A batch and all that is in its dicts, lists, tuples and dataclasses, in order."""
+    yield batch
     if dataclasses.is_dataclass(batch):
         batch = vars(batch)
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
-    for part in parts:
-        yield from tensors_of(part)
+    for part in batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ():
+        yield from parts_of(part)
 
 
 def same(one: Any, other: Any) -> bool:
