@@ -210,6 +210,31 @@ def test_parameter_of_an_objective_is_sharded_and_learns_as_in_one_process(learn
     assert two == pytest.approx(one, abs=1e-4)
 
 
+THAW = """
+import pytorch_lightning as pl
+
+
+class Thaw(pl.Callback):
+    def setup(self, trainer, pl_module, stage):
+        pl_module.network.features.requires_grad_(False)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        pl_module.network.features.requires_grad_(trainer.current_epoch > 0)
+"""
+
+
+def test_what_a_callback_thaws_learns_on_several_processes_as_on_one(learnable):
+    (learnable.project / PACKAGE / "thaw.py").write_text(THAW.lstrip())
+    flags = [*LEARNABLE, "--trainer.max_epochs=2", "--trainer.callbacks=lit_project.thaw.Thaw"]
+    learnable("fit", "--run", "thawed", *flags)
+    learnable("fit", "--run", "thawed-ddp", *flags, *DDP, processes=2)
+    learnable("fit", "--run", "thawed-shards", *flags, *SHARDED, processes=2)
+    learnable("merge", "runs/thawed-shards/checkpoints/last.ckpt")
+    for run_name, file in (("thawed-ddp", "last"), ("thawed-shards", "last.merged")):
+        difference = f"largest_difference(checkpoint('thawed'), checkpoint({run_name!r}, {file!r}))"
+        assert learnable.evaluate(difference) < 1e-4
+
+
 def test_scalar_parameter_is_refused_in_shards(learnable):
     with learnable.changed("objective.py", "torch.ones(1)", "torch.tensor(1.0)"):
         told = learnable.refused("fit", "--run=scalar", *LEARNABLE, *SHARDED, "--trainer.devices=1")

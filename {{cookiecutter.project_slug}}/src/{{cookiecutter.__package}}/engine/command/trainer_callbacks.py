@@ -12,7 +12,7 @@ from pytorch_lightning.profilers import Profiler
 from ..saving.runs import CHECKPOINTS
 from ..training.callbacks import SECTIONS, SameBatches
 from ..training.curves import Curves
-from ..training.freezing import RefuseUntrained
+from ..training.freezing import FollowThaw, RefuseUntrained
 from ..training.monitors import CheckMonitors
 from ..training.predictions import SavePredictions
 from ..training.resume import LastCheckpoint
@@ -44,7 +44,7 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
     # A checkpoint is saved before other callbacks see the batch that follows it.
     sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
-    own = [RefuseUntrained(), CheckMonitors(), Curves(), SavePredictions()]
+    own = [RefuseUntrained(), FollowThaw(), CheckMonitors(), Curves(), SavePredictions()]
     return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, *own]
 
 

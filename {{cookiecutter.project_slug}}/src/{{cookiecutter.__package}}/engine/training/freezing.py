@@ -64,18 +64,13 @@ class Freeze(pl.Callback):
         due_step = self.until_step is not None and trainer.global_step >= self.until_step
         if (due_epoch or due_step) and not self._is_over:
             self._is_over = True
-            self._thaw(trainer, pl_module)
+            self._thaw(pl_module)
 
-    def _thaw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _thaw(self, pl_module: pl.LightningModule) -> None:
         for norm in self._stopped_norms:
             norm.train()
-        reshard(pl_module)
         for weight in self._weights(pl_module):
             weight.requires_grad_(True)
-        if isinstance(trainer.strategy, DDPStrategy):
-            # It averages the gradients of what was trained when it was made, and would leave out all others.
-            trainer.strategy.model = pl_module
-            trainer.strategy.configure_ddp()
 
     def _is_temporary(self) -> bool:
         return self.until_epoch is not None or self.until_step is not None
@@ -92,6 +87,23 @@ class Freeze(pl.Callback):
                 yield layer
 
 
+class FollowThaw(pl.Callback):
+    """Trains on every process what begins to be trained later, whoever thaws it, as what is trained from the start."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        reshard(pl_module)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._averaged = trained_names(pl_module)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if isinstance(trainer.strategy, DDPStrategy) and not trained_names(pl_module) <= self._averaged:
+            # It averages the gradients of what was trained when it was made, and would leave out all others.
+            trainer.strategy.model = pl_module
+            trainer.strategy.configure_ddp()
+            self._averaged = trained_names(pl_module)
+
+
 class RefuseUntrained(pl.Callback):
     """Refuses a training whose optimizers have frozen parameters only."""
 
@@ -102,6 +114,10 @@ class RefuseUntrained(pl.Callback):
             raise RunError(
                 "nothing is trained: no parameter of an optimizer requires a gradient", "train a part of the model"
             )
+
+
+def trained_names(module: nn.Module) -> set[str]:
+    return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
 def weights_of(optimizer: Any) -> Iterator[nn.Parameter]:
