@@ -1,6 +1,6 @@
 """The commands fit, validate, test and predict: settings in, run folder out."""
 
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ..devices.launch import launcher_settings, refuse_missing_hardware
+from ..devices.launch import is_first_process, launcher_settings, refuse_missing_hardware
 from ..errors import RunError
 from ..saving import checkpoints, weights
-from ..saving.runs import CONFIG, Runs
+from ..saving.lock import locked
+from ..saving.runs import CONFIG, Runs, remove_if_empty
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.module import EngineModule
@@ -75,7 +76,7 @@ class CLI(LightningCLI):
         self.project = project
         self.parts = project.load_parts()
         settings = self._choose_run(args[1:])
-        try:
+        with ExitStack() as self.held:
             super().__init__(
                 self.parts.model,
                 self.parts.data,
@@ -89,9 +90,6 @@ class CLI(LightningCLI):
                 args=[self.stage, *settings],
                 auto_configure_optimizers=False,
             )
-        finally:
-            with suppress(OSError, AttributeError):  # a run that has begun is not empty; or there is none yet
-                self.run.rmdir()
 
     def _choose_run(self, flags: list[str]) -> list[str]:
         """Find the runs that the flags speak of; return the flags that are settings."""
@@ -137,6 +135,9 @@ class CLI(LightningCLI):
         callbacks = as_list(config.trainer.callbacks)
         config.trainer.callbacks = [one for number, one in enumerate(callbacks) if one not in callbacks[:number]]
         self.run = self.source or self.runs.new(self.run_flags.run, self.run_flags.fresh)
+        self.held.callback(remove_if_empty, self.run)
+        if self.stage == "fit" and is_first_process() and not config.trainer.fast_dev_run:
+            self.held.enter_context(locked(self.run))
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.stage]

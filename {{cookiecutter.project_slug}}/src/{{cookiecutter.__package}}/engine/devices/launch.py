@@ -12,6 +12,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 
 from ..errors import RunError
 
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 ON_THE_CPU = "--preset cpu or ddp-cpu"
 CUDA_HINT = f"{ON_THE_CPU}; a GPU that nvidia-smi lists needs a torch with CUDA"
 # By the name of an accelerator: whether it is here, what is missing if not, what to try then.
@@ -42,6 +43,11 @@ def refuse_missing_hardware(trainer: Namespace) -> None:
         is_available, what_is_missing, hint = ACCELERATORS[trainer.accelerator]
         if not is_available():
             raise RunError(f"--trainer.accelerator {trainer.accelerator}: {what_is_missing}", hint)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes, as torchrun, SLURM and Lightning say before a training begins."""
+    return not any(int(os.environ.get(rank) or 0) for rank in RANKS)
 
 
 def launcher_settings() -> dict[str, Any]:

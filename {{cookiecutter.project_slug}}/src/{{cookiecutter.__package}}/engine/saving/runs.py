@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -87,6 +88,12 @@ class Runs:
     def _shared_name(self) -> str | None:
         """The run's name in a process that Lightning started beside the first one."""
         return os.environ.get(self.variable) if int(os.environ.get("LOCAL_RANK", 0)) > 0 else None
+
+
+def remove_if_empty(run: Path) -> None:
+    """Remove the folder of a training that did not begin."""
+    with suppress(OSError):  # one that has begun is not empty
+        run.rmdir()
 
 
 def is_run(folder: Path) -> bool:

@@ -1,0 +1,91 @@
+"""One trainer a run: a lock on its folder, which the system releases when the process that holds it ends, or is killed.
+
+On POSIX, a record lock (fcntl.lockf): unlike flock's, it is not inherited by the workers of a DataLoader, which may
+live on for a while after their parent is killed.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ..errors import RunError
+
+FILE = ".lock"
+# What a file system without locks answers: some network file systems, and those mounted with nolock.
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def lock(file: IO[str]) -> None:
+        file.seek(2**30)  # behind the text, which others are to read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def lock(file: IO[str]) -> None:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder, which is made if need be; leave no folder behind if nothing has begun in it.
+
+    Raises:
+        RunError: if another process holds the lock, or the folder cannot be written.
+    """
+    file = acquire(run)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows does not delete a file that is open
+            if os.listdir(run) == [FILE]:
+                Path(run, FILE).unlink()
+        if file:
+            file.close()
+
+
+def acquire(run: Path) -> IO[str] | None:
+    """The locked file; None where the file system has no locks, which a line says."""
+    path = run / FILE
+    while True:
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{run} cannot be written: {error.strerror}") from error
+        try:
+            lock(file)
+        except OSError as error:
+            if error.errno in WITHOUT_LOCKS:
+                print(f"The file system of {run} has no locks: start no second training of this run", file=sys.stderr)
+                return None
+            raise RunError(f"run {run.name} is being trained by {holder(file)}", "another --run, or --fresh") from error
+        if is_still_there(file, path):
+            file.truncate(0)
+            json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%F %T")}, file)
+            file.flush()
+            return file
+        file.close()  # its holder has just ended and taken it away
+
+
+def is_still_there(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def holder(file: IO[str]) -> str:
+    file.seek(0)
+    try:
+        return "process {process} on {host} since {since}".format(**json.load(file))
+    except (ValueError, KeyError, OSError):
+        return "another process"
