@@ -32,8 +32,8 @@ def holder():
     process = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
     worker = int(process.stdout.readline())
     yield process
-    for alive in (process.pid, worker):
-        os.kill(alive, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    process.kill()
     process.communicate()
 
 
