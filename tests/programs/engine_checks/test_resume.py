@@ -294,7 +294,7 @@ class Remembers(pl.Callback):
                 weight += 1e-3 * pl_module.network.factor * pl_module.average[0] * len(self.seen) * self.seen[0]["mean"]
 
 
-def test_what_is_remembered_in_plain_attributes_goes_on(short, stop_at):
+def test_what_is_remembered_in_plain_attributes_goes_on(short, stop_at, capfd):
     main(["fit", "--run", "untouched", *short], callbacks=[Remembers()])
     stop_at(2)
     with pytest.raises(SystemExit):
@@ -304,6 +304,7 @@ def test_what_is_remembered_in_plain_attributes_goes_on(short, stop_at):
     later.setting = "of tomorrow"
     main(["fit", "--run", "stopped", *short], callbacks=[later])
     assert_same(last("untouched"), last("stopped"))
+    assert "no checkpoint can hold it" not in capfd.readouterr().err
     assert later.count == 6
     assert later.setting == "of tomorrow"
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import RunError
-from ..saving.atomic import part_of, replace, restore_previous
+from ..saving.atomic import restore_previous, write_text
 from ..saving.checkpoints import OWN, path_in_run
 from ..saving.runs import Runs, is_run
 from ..saving.shards import INDEX
@@ -111,6 +111,4 @@ def write_record(run: Path, begun: InitFrom | None) -> None:
     if begun is None:
         file.unlink(missing_ok=True)  # of a start that was killed before the run had begun
         return
-    part = part_of(file)
-    part.write_text(json.dumps(asdict(begun), indent=2) + "\n", encoding="utf-8")
-    replace(file, part)
+    write_text(file, json.dumps(asdict(begun), indent=2) + "\n")

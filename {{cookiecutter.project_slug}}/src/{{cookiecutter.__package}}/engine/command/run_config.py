@@ -1,11 +1,15 @@
 """config.yaml: the settings of a training, kept in its run folder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
+import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
+from ..errors import RunError
+from ..saving.atomic import write_text
 from ..saving.runs import CONFIG, is_run
 from ..saving.secrets import without_secrets
 from ..training.metrics_file import MetricsFile
@@ -19,29 +23,54 @@ class RunConfig(pl.Callback):
     """Keeps the whole configuration of a training in its run folder, and shows it to the loggers.
 
     Args:
-        parser: the parser of the configuration.
-        config: every setting of the training.
+        config: every setting of the training, without secrets.
+        text: the same as YAML.
         begun: the weights with which the run began, if they were not new.
     """
 
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, begun: InitFrom | None) -> None:
-        self.parser = parser
+    def __init__(self, config: Namespace, text: str, begun: InitFrom | None) -> None:
         self.config = config
+        self.text = text
         self.begun = begun
+        self._is_kept = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Not earlier: settings with which a run cannot go on would replace those with which it can.
-        if not trainer.is_global_zero:
-            return
-        config = without_secrets(self.config)
-        for key in CHOSEN_ANEW:
-            config.pop(key, None)
         run = Path(trainer.default_root_dir)
-        run.mkdir(parents=True, exist_ok=True)
-        goes_on = is_run(run)
-        write_record(run, self.begun)
-        text = self.parser.dump(config, skip_none=False, skip_validation=True)
-        (run / CONFIG).write_text(text, encoding="utf-8")
-        for logger in trainer.loggers:
-            if not isinstance(logger, MetricsFile) and not goes_on:  # MLflow takes each setting once
-                logger.log_hyperparams(config.as_dict())
+        if trainer.is_global_zero and not is_run(run):
+            run.mkdir(parents=True, exist_ok=True)
+            for logger in trainer.loggers:
+                if not isinstance(logger, MetricsFile):  # MLflow takes each setting once
+                    logger.log_hyperparams(self.config.as_dict())
+            write_record(run, self.begun)
+            self._keep(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        # Where a run goes on not earlier: settings that fail would replace those with which it can.
+        self._keep(trainer)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._keep(trainer)  # a training may be stopped with its first batch
+
+    def _keep(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero and not self._is_kept:
+            write_text(Path(trainer.default_root_dir, CONFIG), self.text)
+            self._is_kept = True
+
+
+def refuse_damaged(run: Path) -> None:
+    """Raise RunError if the settings of a run cannot be read."""
+    path = run / CONFIG
+    try:
+        is_whole = isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        is_whole = False
+    if not is_whole:
+        raise RunError(f"{path} is damaged: it holds no settings", "put it back, or --fresh to start over beside it")
+
+
+def settings_of(parser: LightningArgumentParser, config: Namespace) -> tuple[Namespace, str]:
+    """The settings that a run keeps, without secrets; as YAML too."""
+    kept = without_secrets(config)
+    for key in CHOSEN_ANEW:
+        kept.pop(key, None)
+    return kept, parser.dump(kept, skip_none=False, skip_validation=True)

@@ -1,5 +1,6 @@
 """The commands fit, validate, test and predict: settings in, run folder out."""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from ..saving.runs import CONFIG, Runs, remove_if_empty
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.module import EngineModule
-from . import reports
+from . import changes, reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
 from .init_from import InitFrom, init_from, refuse_contradictions
 from .log_lines import silence_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
-from .run_config import RunConfig
+from .run_config import RunConfig, refuse_damaged, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
 
@@ -103,6 +104,8 @@ class CLI(LightningCLI):
         else:
             self.trained = self.source = self.runs.trained(name, ckpt_path)
         # The settings of the run that goes on, or whose weights are used, come first: flags win over them.
+        if self.source:
+            refuse_damaged(self.source)
         saved_settings = ["--config", str(self.source / CONFIG)] if self.source else []
         runs = ["--runs", str(self.run_flags.runs)]
         presets_and_flags = expand_presets(flags, self.project.presets)
@@ -147,7 +150,11 @@ class CLI(LightningCLI):
         self.first_step = 0
         self.begun: InitFrom | None = None
         if self.stage == "fit":
-            own, self.first_step = checkpoints.find_last(self.run)
+            own, self.first_step, is_finished = checkpoints.find_last(self.run)
+            self.kept = settings_of(self.stage_parser, config)
+            if own:
+                for line in changes.check(self.run, self.kept[1], is_finished):
+                    print(line, file=sys.stderr)
             config.ckpt_path = str(own) if own else config.ckpt_path
             self.begun = init_from(self.run_flags, self.runs, self.run, bool(own), self.project.program)
 
@@ -202,8 +209,8 @@ class CLI(LightningCLI):
         if self.stage in ("validate", "test"):
             callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
         keep_in_run(self.run, callbacks, config.trainer.profiler)
-        if not config.trainer.fast_dev_run:
-            callbacks.append(RunConfig(self.stage_parser, self.config[self.stage], self.begun))
+        if self.stage == "fit" and not config.trainer.fast_dev_run:
+            callbacks.append(RunConfig(*self.kept, self.begun))
         launched = launcher_settings()
         plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
         return super().instantiate_trainer(

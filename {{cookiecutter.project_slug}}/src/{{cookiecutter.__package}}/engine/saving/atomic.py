@@ -31,6 +31,16 @@ def replace(path: Path, part: Path) -> None:
     remove(previous(path))
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole: what a kill or a power cut leaves is the file before, or this one."""
+    part = part_of(path)
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
 def restore_previous(path: Path) -> None:
     """Bring back the checkpoint that a kill in the middle of `replace` has left aside."""
     if not path.exists() and previous(path).exists():

@@ -13,7 +13,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.plugins.io import AsyncCheckpointIO
 from torch import Tensor
 
-from ..errors import Finished, RunError
+from ..errors import RunError
 from . import shards
 from .atomic import part_of, replace, restore_previous
 from .runs import CHECKPOINTS
@@ -27,20 +27,14 @@ def path_in_run(run: Path, name: str) -> Path:
     return run / CHECKPOINTS / f"{name}.ckpt"
 
 
-def find_last(run: Path) -> tuple[Path | None, int]:
-    """The checkpoint from which an unfinished training goes on, and its step; None and 0 if nothing has been saved.
-
-    Raises:
-        Finished: if the training has come to its end.
-    """
+def find_last(run: Path) -> tuple[Path | None, int, bool]:
+    """The last checkpoint of a training, its step, and whether the training ended there; None if nothing is saved."""
     path = path_in_run(run, "last")
     restore_previous(path)  # first: without it, a kill between two moves would start the training over
     if not path.exists():
-        return None, 0
+        return None, 0, False
     saved = read(path)
-    if saved.get("resume", {}).get("finished"):
-        raise Finished(f"run {run.name} is finished; --fresh starts over beside it, another --run a new one")
-    return path, saved["global_step"]
+    return path, saved["global_step"], saved.get("resume", {}).get("finished", False)
 
 
 def find(run: Path | None, wanted: str | None) -> Path:

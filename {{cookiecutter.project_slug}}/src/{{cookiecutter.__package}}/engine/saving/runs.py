@@ -45,7 +45,7 @@ class Runs:
         name = name or job_name()
         run = self.named(name) if name else self._named_by_time()
         number = 2
-        while fresh and is_run(run):
+        while fresh and (is_run(run) or (run / CHECKPOINTS).exists()):
             run = self.folder / f"{name}-{number}"
             number += 1
         os.environ[self.variable] = run.name
@@ -65,8 +65,8 @@ class Runs:
 
     def newest(self) -> list[Path]:
         """All runs, by the time of their last training: one that goes on is the newest again, and the first here."""
-        configs = sorted(self.folder.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
-        return [path.parent for path in reversed(configs)]
+        runs = [path.parent for path in self.folder.glob(f"*/{CONFIG}") if is_run(path.parent)]
+        return sorted(runs, key=lambda run: (run / CONFIG).stat().st_mtime, reverse=True)
 
     def named(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):
@@ -98,7 +98,8 @@ def remove_if_empty(run: Path) -> None:
 
 def is_run(folder: Path) -> bool:
     """Whether a training has begun in this folder."""
-    return (folder / CONFIG).is_file()
+    config = folder / CONFIG
+    return config.is_file() and config.stat().st_size > 0
 
 
 def job_name() -> str | None:

@@ -13,6 +13,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from ..errors import Finished, RunError
+from ..saving.atomic import write_text
+from ..saving.runs import is_run
 from ..saving.secrets import masked
 from . import loop_state
 from .metrics_file import MetricsFile
@@ -77,7 +79,8 @@ class MLflowRun(MLFlowLogger):
     def __init__(self, run: Path, **settings: Any) -> None:
         self.folder = run
         self.file = run / "mlflow.id"
-        super().__init__(run_id=self.file.read_text() if self.file.exists() else None, **settings)
+        has_begun = is_run(run)  # MLflow would refuse other settings for a run that was killed before it had begun
+        super().__init__(run_id=(text_of(self.file) if has_begun else "") or None, **settings)
 
     @property
     def save_dir(self) -> str:
@@ -88,8 +91,8 @@ class MLflowRun(MLFlowLogger):
     def experiment(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)  # the first logger finds no folder
         client = super().experiment
-        if self._run_id and not self.file.exists():  # only the first process has one
-            self.file.write_text(self._run_id)
+        if self._run_id and self._run_id != text_of(self.file):  # only the first process has one
+            write_text(self.file, self._run_id)
         return client
 
 
@@ -108,10 +111,15 @@ def wandb_logger(run: Path, project: str, first_step: int | None) -> Logger:
 def wandb_id(run: Path) -> str:
     """W&B's name for the run: made once, so that whatever goes on with the run goes on in it."""
     file = run / "wandb" / "id"
-    if not file.exists():
+    if not text_of(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(uuid.uuid4().hex[:8])
-    return file.read_text()
+        write_text(file, uuid.uuid4().hex[:8])
+    return text_of(file)
+
+
+def text_of(file: Path) -> str:
+    """What a small file says; nothing if there is none."""
+    return file.read_text() if file.exists() else ""
 
 
 class WandbRun(WandbLogger):

@@ -72,7 +72,8 @@ class Memory:
         seen = set()
         while found:
             name, owner = found.pop()
-            if id(owner) not in seen and not isinstance(owner, Metric | MetricCollection):
+            saves_itself = isinstance(owner, Metric | MetricCollection) or is_engines(type(owner))
+            if id(owner) not in seen and not saves_itself:
                 seen.add(id(owner))
                 yield name, owner
                 values = ((attribute, getattr(owner, attribute)) for attribute in attributes_of(owner))
@@ -124,9 +125,13 @@ def is_looked_after(value: Any) -> bool:
     return callable(value) or type(value).__module__.partition(".")[0] in ("torch", "pytorch_lightning", "torchmetrics")
 
 
+def is_engines(kind: type) -> bool:
+    return f"{kind.__module__}.".startswith(f"{ENGINE}.")
+
+
 def is_of_library(kind: type) -> bool:
     """Whether a class comes from the standard library, an installed package or the engine."""
-    if f"{kind.__module__}.".startswith(f"{ENGINE}."):
+    if is_engines(kind):
         return True
     file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
     return kind.__module__.partition(".")[0] in sys.stdlib_module_names or "site-packages" in file
