@@ -1,0 +1,126 @@
+"""DataModule: where batches come from. Here: a table of patients in a CSV file, with an id and gaps in some rows."""
+
+import csv
+import math
+import sys
+import zlib
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .engine.errors import RunError
+from .engine.training.batches import Batches, SizedDataset
+
+FEATURES = ("age", "sex", "bmi", "blood_pressure", "cholesterol", "ldl", "hdl", "triglycerides", "glucose")
+TARGET = "worse"
+Row = tuple[str, list[float], float]  # id, features, target
+
+
+class Table(Dataset[tuple[Tensor, Tensor, str]]):
+    """Rows in the units of the file: (features,) float32, a (1,) float32 target of 0 or 1, and the id."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.ids = [row[0] for row in rows]
+        self.features = torch.tensor([row[1] for row in rows])
+        self.targets = torch.tensor([[row[2]] for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, str]:
+        return self.features[index], self.targets[index], self.ids[index]
+
+
+class DataModule(pl.LightningDataModule):
+    """Measures of each patient, and whether the disease was much worse a year later.
+
+    A batch is a triple: (batch, 9) float32, (batch, 1) float32 of 0 or 1, and the ids.
+
+    Args:
+        folder: where patients.csv lies.
+        max_rejected: share of rows that may be unusable; more of them are an error.
+        val_fraction, test_fraction: shares of the patients that are held out.
+        batch_size: rows per optimizer step, in all processes together.
+        num_workers: processes that load batches; 0 is fastest for tensors in memory.
+        seed: decides which patients are held out, and the order of the batches.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        max_rejected: float,
+        val_fraction: float,
+        test_fraction: float,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.file = Path(folder, "patients.csv")
+        self.max_rejected = max_rejected
+        self.held_out = {"test": test_fraction, "val": test_fraction + val_fraction}
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+
+    def prepare_data(self) -> None:
+        """Runs once per host, before every process calls `setup`, so this says once which rows are left out."""
+        if not self.file.exists():
+            raise RunError(f"{self.file} is missing", "--data.folder FOLDER, the folder that has it")
+        rows, rejected = read(self.file)
+        total = len(rows) + len(rejected)
+        told = f"{self.file}: {len(rejected)} of {total} rows are left out: {'; '.join(rejected[:3])}"
+        if len(rejected) > self.max_rejected * total:
+            raise RunError(told, "mend the file, or raise --data.max_rejected")
+        if rejected:
+            print(told + ("; …" if len(rejected) > 3 else ""), file=sys.stderr)
+
+    def setup(self, stage: str) -> None:
+        parts: dict[str, list[Row]] = {"train": [], "val": [], "test": []}
+        for row in read(self.file)[0]:
+            parts[self.part_of(row[0])].append(row)
+        self.train, self.val, self.test = (Table(rows) for rows in parts.values())
+
+    def part_of(self, patient: str) -> str:
+        """Decided by the id alone: a patient stays in the same part when rows are added or removed."""
+        place = zlib.crc32(f"{self.seed} {patient}".encode()) / 2**32
+        return next((part for part, end in self.held_out.items() if place < end), "train")
+
+    def train_dataloader(self) -> Batches:
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> Batches:
+        return self._loader(self.val)
+
+    def test_dataloader(self) -> Batches:
+        return self._loader(self.test)
+
+    def predict_dataloader(self) -> Batches:
+        return self._loader(self.test)
+
+    def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
+        return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
+
+
+def read(file: Path) -> tuple[list[Row], list[str]]:
+    """The usable rows of a file, and for each other row why it is not."""
+    rows, rejected = [], []
+    with file.open(newline="", encoding="utf-8") as lines:
+        table = csv.DictReader(lines)
+        for cells in table:
+            if unusable := [name for name in ("id", *FEATURES, TARGET) if not is_usable(name, cells.get(name))]:
+                rejected.append(f"line {table.line_num}, {unusable[0]} is {cells.get(unusable[0]) or 'missing'}")
+            else:
+                rows.append((cells["id"], [float(cells[name]) for name in FEATURES], float(cells[TARGET])))
+    return rows, rejected
+
+
+def is_usable(column: str, cell: str | None) -> bool:
+    """Whether there is an id or a number. To Python "nan" is a number, but no network can learn from it."""
+    try:
+        return bool(cell) if column == "id" else math.isfinite(float(cell or ""))
+    except ValueError:
+        return False

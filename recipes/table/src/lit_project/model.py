@@ -1,0 +1,80 @@
+"""Model, the LightningModule: how the network learns from a batch."""
+
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from .data import DataModule
+from .engine.training.module import EngineModule
+from .engine.training.schedules import stepping
+from .network import Network
+from .objective import Objective
+
+Batch = tuple[Tensor, Tensor, list[str]]
+
+
+class Model(EngineModule):
+    """A network with what it takes to train, judge and use it.
+
+    Args:
+        network: turns the inputs of a batch into outputs.
+        objective: turns outputs and targets into a loss, metrics and predictions.
+        optimizer: a class of torch.optim and its arguments, all but the parameters.
+        lr_scheduler: a schedule and its arguments, all but the optimizer. WarmupCosine and torch's schedules are
+            stepped after each optimizer step, pytorch_lightning.cli.ReduceLROnPlateau after each epoch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)  # loggers get the whole configuration, with data and trainer
+        self.network = network
+        self.objective = objective
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.add_metrics(objective.metrics())
+
+    def setup(self, stage: str) -> None:
+        """Learn scale and weight from the training rows. Commands other than fit have them from the checkpoint."""
+        data = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and isinstance(data, DataModule):
+            self.network.learn_scale(data.train.features)
+            self.objective.learn_weight(data.train.targets)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
+
+    def split(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Take a batch apart into inputs and targets. No other line knows what a batch consists of."""
+        inputs, targets, _ = batch
+        return inputs, targets
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.step(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | list[str]]:
+        inputs, _, ids = batch
+        return {"id": list(ids), "probability": self.objective.prediction(self(inputs))}
+
+    def step(self, batch: Batch, stage: str) -> Tensor:
+        """Loss and metrics of one batch; returns the loss to descend, a scalar."""
+        inputs, targets = self.split(batch)
+        outputs = self(inputs)
+        loss = self.objective(outputs, targets)
+        self.objective.update_metrics(self.metrics_of(stage), outputs.detach(), targets)
+        return self.log_stage(stage, loss, batch)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(self.parameters())
+        return {"optimizer": optimizer, "lr_scheduler": stepping(self.lr_scheduler(optimizer), self)}
