@@ -19,6 +19,12 @@ def test_learning_rate_rises_then_falls_along_a_cosine(step, fraction):
     assert math.isclose(schedule.factor(step), fraction, abs_tol=1e-12)
 
 
+def test_schedule_without_a_rise_begins_at_its_peak():
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    WarmupCosine(optimizer, warmup=0.0, floor=0.0)  # of a length that is told later
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [

@@ -42,7 +42,7 @@ class WarmupCosine(LRScheduler):
 
     def factor(self, step: int) -> float:
         """Fraction of the peak at `step`, counted from 0."""
-        rise = self.warmup * self.total_steps
+        rise = self.warmup * self.total_steps if self.warmup else 0.0  # 0 * inf is not a number
         if step < rise:
             return step / rise
         fall = min(1.0, (step - rise) / max(1.0, self.total_steps - rise))
