@@ -4,11 +4,21 @@ import random
 import time
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from lit_project.engine.errors import RunError
 from lit_project.engine.training import stream
+from lit_project.engine.training.callbacks import SameBatches
 from lit_project.engine.training.random_streams import batch_generator
 from lit_project.engine.training.stream import Stream
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 
 
 class Shuffled:
@@ -59,6 +69,32 @@ def test_stream_runs_on_over_epochs_and_begins_anew_where_it_is_to(whole):
     assert [batch.tolist() for _ in range(4) for batch in loader] == [batch for batch, _ in whole]
     loader = Stream(Shuffled(), batch_size=3, batches_per_epoch=2, seed=1, prepare=blurred, restart=True)
     assert [batch.tolist() for batch in loader] == [batch.tolist() for batch in loader]
+    loader.load_state_dict({"first": 1, "given": 3, "batches": 2, "parts": 1})
+    assert [batch.tolist() for batch in loader] == [whole[1][0]]
+
+
+class Seeing(pl.LightningModule):
+    """Keeps the batches that it is given."""
+
+    automatic_optimization = False
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append(batch.tolist())
+
+    def configure_optimizers(self):
+        return None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_overfitting_sees_the_same_batch_in_each_epoch(whole):
+    model = Seeing()
+    trainer = pl.Trainer(overfit_batches=1, max_epochs=3, callbacks=[SameBatches()], **QUIET)
+    trainer.fit(model, streamed(Shuffled(), prepare=blurred))
+    assert model.seen == [whole[0][0]] * 3
 
 
 def test_processes_share_each_batch(monkeypatch):

@@ -11,6 +11,7 @@ from .batches import Batches
 from .freezing import Freeze
 from .loop_state import training_loaders
 from .resume import LastCheckpoint
+from .stream import Stream
 
 
 # A final class needs no class_path in a configuration, so its arguments are flags: --early_stopping.patience 3
@@ -70,5 +71,5 @@ class SameBatches(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for loader in training_loaders(trainer):
-            if isinstance(loader, Batches):
+            if isinstance(loader, Batches | Stream):
                 loader.repeat_first_epoch()

@@ -82,9 +82,9 @@ class Stream:
 
     def __iter__(self) -> Iterator[Any]:
         rank, _ = rank_and_world_size()
-        if self.restart:
-            self.given, self._running = 0, None
         first, self._first = self._first, 0
+        if self.restart:
+            self.given, self._running = first, None
         for _ in range(first, self.batches_per_epoch):
             if self._running is None:
                 self.source.first = self.given
@@ -97,6 +97,10 @@ class Stream:
     def check_repeat(self) -> None:
         """Print a line with the first batch if the samples are others when they are read again."""
         self.source.checks_repeat = True
+
+    def repeat_first_epoch(self) -> None:
+        """Have each epoch take the batches of the first one."""
+        self.restart = True
 
     @property
     def parts(self) -> int:
