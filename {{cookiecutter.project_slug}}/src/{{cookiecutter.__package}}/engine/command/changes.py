@@ -40,18 +40,18 @@ def check(run: Path, settings: str, is_finished: bool) -> list[str]:
         raise RunError(f"run {run.name} has checkpoints, but its {CONFIG} is missing or empty", hint)
     own, wanted = (yaml.safe_load(text) for text in ((run / CONFIG).read_text(encoding="utf-8"), settings))
     changes = {name: pair for name, pair in differences(own, wanted) if not is_in(name, WITHOUT_EFFECT)}
-    for name, (before, now) in changes.items():
-        if is_in(name, FIXED):
-            raise RunError(
-                f"run {run.name} began with {name} {before}, and cannot go on with {now}",
-                f"--fresh starts over beside it; --run NEW --init_from {run.name} begins with its weights",
-            )
     longer = [name for name in changes if name in LENGTH]
     if is_finished and not longer:
         raise Finished(
             f"run {run.name} is finished; --fresh starts over beside it, another --run a new one, and more"
             " --trainer.max_epochs, max_steps or max_time go on with it"
         )
+    for name, (before, now) in changes.items():
+        if is_in(name, FIXED):
+            raise RunError(
+                f"run {run.name} began with {name} {before}, and cannot go on with {now}",
+                f"--fresh starts over beside it; --run NEW --init_from {run.name} begins with its weights",
+            )
     lines = [f"Goes on with another {name}: {now}, not {before}" for name, (before, now) in changes.items()]
     if longer:
         lines.append("A schedule over the whole training is stretched from here on, such as WarmupCosine's")
