@@ -181,3 +181,16 @@ def test_callback_that_cannot_be_built_tells_why(modules, short, refused, workpl
 )
 def test_logger_strategy_or_optimizer_that_cannot_be_built_tells_why(modules, refused, flags, told):
     assert told in refused("fit", *flags)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--best_checkpoint.save_top_k=3", "save_top_k is 3, and best.ckpt is one file"),
+        ("--best_checkpoint.filename=good", "filename is good, and test looks for best"),
+        ("--best_checkpoint.save_last=true", "save_last would write last.ckpt too"),
+    ],
+)
+def test_best_checkpoint_that_would_not_be_the_best_is_refused(refused, flag, told):
+    assert told in refused("fit", "--run", "one", *SHORT, flag)
+    assert not Path("runs/one").exists()

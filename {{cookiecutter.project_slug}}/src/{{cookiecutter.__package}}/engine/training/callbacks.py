@@ -17,7 +17,17 @@ from .stream import Stream
 # A final class needs no class_path in a configuration, so its arguments are flags: --early_stopping.patience 3
 @final
 class BestCheckpoint(callbacks.ModelCheckpoint):
-    """Lightning's ModelCheckpoint, for checkpoints/best.ckpt."""
+    """Lightning's ModelCheckpoint, for checkpoints/best.ckpt: one file, by whose name `test` and `predict` find it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        another = "another one in trainer.callbacks: pytorch_lightning.callbacks.ModelCheckpoint, with a dirpath"
+        if self.filename != "best":
+            raise RunError(f"--best_checkpoint.filename is {self.filename}, and test looks for best", another)
+        if self.save_top_k not in (0, 1):
+            raise RunError(f"--best_checkpoint.save_top_k is {self.save_top_k}, and best.ckpt is one file", another)
+        if self.save_last:
+            raise RunError("--best_checkpoint.save_last would write last.ckpt too", "--last_checkpoint.every_n_steps")
 
 
 @final
