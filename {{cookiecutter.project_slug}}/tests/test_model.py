@@ -6,6 +6,8 @@ import torch
 from conftest import Losses
 from torch.utils.data import DataLoader
 
+from {{ cookiecutter.__package }}.engine.training.samples import count_samples
+
 # Outside of a training, self.log does nothing and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 QUIET = {
@@ -23,12 +25,17 @@ def loss_of(model, batch):
 
 
 def first_samples(batch, count):
-    """The same batch with fewer samples: tensors and lists of text cut short, wherever they are in it."""
-    if isinstance(batch, dict):
-        return {key: first_samples(part, count) for key, part in batch.items()}
-    if isinstance(batch, list | tuple) and not all(isinstance(part, str) for part in batch):
-        return [first_samples(part, count) for part in batch]
-    return batch[:count]
+    """The same batch with fewer samples: what has an entry for each sample is cut short, wherever it is in it."""
+    samples = count_samples(batch)
+
+    def cut(part):
+        if isinstance(part, dict):
+            return {key: cut(value) for key, value in part.items()}
+        if isinstance(part, list | tuple) and (part is batch or len(part) != samples):
+            return [cut(value) for value in part]
+        return part[:count]
+
+    return cut(batch)
 
 
 def test_gradients_reach_every_parameter(parts):

@@ -45,7 +45,6 @@ def test_a_pass_can_begin_anywhere_and_has_each_record_once(number):
 
 
 def test_batches_are_the_same_for_any_number_of_workers():
-    alone, shared = (prepared(workers).train_dataloader() for workers in (0, 2))
-    for one, other in zip(alone, shared, strict=True):
+    for one, other in zip(*(prepared(workers).train_dataloader() for workers in (0, 2)), strict=True):
         assert [part.shape for part in one] == [(48, 128), (48, 1)]
         assert all(map(torch.equal, one, other))
