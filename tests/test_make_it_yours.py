@@ -243,6 +243,28 @@ def test_scalar_parameter_is_refused_in_shards(learnable):
 
 
 @pytest.fixture(scope="module")
+def teacher(tmp_path_factory, python):
+    """A second network that is not trained: an average of the first, beside an objective with a learned weight."""
+    with Team(tmp_path_factory.mktemp("teacher"), python, ROOT / "recipes/teacher", "vision") as team:
+        yield team
+
+
+def test_averaged_teacher_in_shards_is_that_of_one_process(teacher):
+    flags = [*ON_CPU, "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1", "--data.batch_size=30"]
+    flags += ["--model.max_shift=0", "--model.network.dropout=0"]
+    teacher("fit", "--run=alone", *flags)
+    teacher("fit", "--run", "shards", *flags, *SHARDED, processes=2)
+    teacher("merge", "runs/shards/checkpoints/last.ckpt")
+    assert teacher.evaluate("largest_difference(checkpoint('alone'), checkpoint('shards', 'last.merged'))") < 1e-4
+    weights = "(lambda state: (state['teacher.head.1.bias'] - state['network.head.1.bias']).abs().max().item())"
+    assert teacher.evaluate(f"{weights}(checkpoint('shards', 'last.merged')['state_dict'])") > 1e-3
+    teacher("test", "--run", "shards", *SHARDED, processes=2)
+    teacher("test", "--run", "alone", *QUIET)
+    one, two = (json.loads((teacher.project / f"runs/{name}/test.json").read_text()) for name in ("alone", "shards"))
+    assert two == pytest.approx(one, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
 def plain(tmp_path_factory, python):
     """A bake as it is, of which a team changes settings alone."""
     with Team(tmp_path_factory.mktemp("plain"), python, None, "vision") as team:

@@ -1,6 +1,7 @@
 """Models that outgrow one device: every process keeps a shard of each weight (FSDP2)."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: str) -> None:
         for method in OTHER_METHODS:
             if hasattr(unit, method):
                 register_fsdp_forward_method(unit, method)
+        unit.register_forward_hook(reshard_unless_backward_follows)
     # What was left whole would be trained by each process on its own share, and drift apart.
     whole = [name for name, weight in module.named_parameters() if not isinstance(weight, DTensor)]
     if whole:
@@ -40,6 +42,15 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: str) -> None:
             f"--preset fsdp cannot shard {whole[0]}, which lies outside of a module with a forward method",
             "move it into a module of its own, or --preset ddp",
         )
+
+
+def reshard_unless_backward_follows(unit: nn.Module, inputs: Any, outputs: Any) -> None:
+    """FSDP2 leaves a child of the model whole until its backward pass, which a frozen or evaluated one never has.
+
+    Its parameters would no longer go together with others, as in a teacher that averages the weights of a student.
+    """
+    if not (torch.is_grad_enabled() and any(weight.requires_grad for weight in unit.parameters())):
+        cast(FSDPModule, unit).reshard()
 
 
 def refuse_scalars(module: nn.Module) -> None:

@@ -1,0 +1,92 @@
+"""DataModule: where batches come from. Here: scikit-learn's handwritten digits, most of them unlabeled."""
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+from .engine.training.batches import Batches, SizedDataset
+
+UNLABELED = -1  # in place of a class
+
+
+class DataModule(pl.LightningDataModule):
+    """1797 pictures of the digits 0 to 9, each 8 x 8 grey levels; few of those for training have a class.
+
+    A batch is a pair: (batch, 1, 8, 8) float32 in [0, 1] and (batch,) int64, UNLABELED where there is none. The second
+    half, in the order of the file, is the test set, as in scikit-learn's own digits example. Source: Alpaydin and
+    Kaynak 1998.
+
+    Args:
+        labels: training pictures of each class whose class is known.
+        batch_size: pictures per optimizer step, in all processes together; a quarter of them are labeled.
+        num_workers: processes that load batches; 0 is fastest for tensors in memory.
+        seed: decides which pictures are labeled, and the order of the batches.
+    """
+
+    def __init__(self, labels: int, batch_size: int, num_workers: int, seed: int) -> None:
+        super().__init__()
+        self.labels = labels
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+
+    def prepare_data(self) -> None:
+        """Runs once per host, before every process calls `setup`: where a download would go."""
+        pictures, _ = read()
+        if len(pictures) != 1797:
+            raise RuntimeError(f"scikit-learn's digits have {len(pictures)} pictures, expected 1797")
+
+    def setup(self, stage: str) -> None:
+        pictures, classes = read()
+        half = len(pictures) // 2
+        self.test = TensorDataset(pictures[half:], classes[half:])
+        shuffled = torch.randperm(half, generator=torch.Generator().manual_seed(self.seed))
+        of_class = [shuffled[classes[shuffled] == number] for number in range(10)]
+        self.labeled = torch.cat([indices[: self.labels] for indices in of_class])
+        self.unlabeled = torch.cat([indices[self.labels :] for indices in of_class])
+        known = classes[:half].clone()
+        known[self.unlabeled] = UNLABELED
+        self.train = TensorDataset(pictures[:half], known)
+
+    def train_dataloader(self) -> Batches:
+        return Batches(self.train, self.batch_size, num_workers=self.num_workers, seed=self.seed, order=self.order)
+
+    def order(self, epoch: int, generator: torch.Generator) -> Tensor:
+        """An epoch sees the unlabeled pictures once, three beside each labeled one, which repeat."""
+        labeled = self.batch_size // 4
+        shuffled = self.unlabeled[torch.randperm(len(self.unlabeled), generator=generator)]
+        batches = len(shuffled) // (self.batch_size - labeled)
+        drawn = self.labeled[torch.randint(len(self.labeled), (batches, labeled), generator=generator)]
+        rest = shuffled[: batches * (self.batch_size - labeled)].view(batches, -1)
+        return torch.cat([drawn, rest], dim=1).flatten()
+
+    def test_dataloader(self) -> Batches:
+        return self._loader(self.test)
+
+    def predict_dataloader(self) -> Batches:
+        return self._loader(self.test)
+
+    def _loader(self, dataset: SizedDataset) -> Batches:
+        return Batches(dataset, self.batch_size, False, self.num_workers, self.seed)
+
+
+def read() -> tuple[Tensor, Tensor]:
+    """All pictures and their classes: (1797, 1, 8, 8) float32 in [0, 1], and (1797,) int64."""
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped] # a second to import, which --help need not wait for
+
+    digits = load_digits()
+    pictures = torch.tensor(digits.images / 16, dtype=torch.float32)
+    return pictures.unsqueeze(1), torch.tensor(digits.target, dtype=torch.int64)
+
+
+def shift(pictures: Tensor, most: int) -> Tensor:
+    """Move each picture by its own -most to +most pixels in both directions: (batch, 1, h, w) -> the same."""
+    batch, _, height, width = pictures.shape
+    padded = F.pad(pictures, (most, most, most, most))
+    top, left = torch.randint(2 * most + 1, (2, batch, 1), device=pictures.device)
+    rows = top + torch.arange(height, device=pictures.device)
+    columns = left + torch.arange(width, device=pictures.device)
+    picture = torch.arange(batch, device=pictures.device)[:, None, None]
+    return padded[picture, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
