@@ -50,7 +50,7 @@ def killed_three_times(team):
 
 def used(team, readme):
     """Test and predict; the figures that the README promises, as "`test/accuracy` is at least 0.9", must be reached."""
-    promised = re.findall(r"`(test[\w/]+)` is at (least|most) ([\d.]+)", readme)
+    promised = re.findall(r"`(test[\w/]+)` is at (least|most) (\d+(?:\.\d+)?)", readme)
     assert promised
     team("test", "--run=killed", *QUIET)
     measured = json.loads((team.project / "runs/killed/test.json").read_text())
