@@ -211,14 +211,16 @@ def test_parameter_of_an_objective_is_sharded_and_learns_as_in_one_process(learn
 
 
 THAW = """
+from typing import Any
+
 import pytorch_lightning as pl
 
 
 class Thaw(pl.Callback):
-    def setup(self, trainer, pl_module, stage):
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         pl_module.network.features.requires_grad_(False)
 
-    def on_train_epoch_start(self, trainer, pl_module):
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         pl_module.network.features.requires_grad_(trainer.current_epoch > 0)
 """
 

@@ -156,7 +156,9 @@ def test_checkpoint_with_other_groups_is_refused(short, stop_at, refused):
         main(["fit", "--run", "one", *short, "--model.lr_factors={network.features.0: 0.1}"])
     told = refused("fit", "--run", "one", "--model.lr_factors={network.features.1: 0.1}")
     assert "['others', 'network.features.0'], and this training has ['others', 'network.features.1']" in told
-    assert "another optimizer or other groups" in refused("fit", "--run", "one", "--model.lr_factors=null")
+    assert "began with model.lr_factors" in refused("fit", "--run", "one", "--model.lr_factors=null")
+    other = ["--run", "two", "--ckpt_path", "runs/one/checkpoints/last.ckpt", "--model.lr_factors=null"]
+    assert "another optimizer or other groups" in refused("fit", *other, *short)
 
 
 def test_innermost_factor_counts_and_all_parameters_are_in_one_group_each():

@@ -86,7 +86,7 @@ def test_checkpoint_in_shards_that_a_kill_has_set_aside_is_brought_back(workplac
         with pytest.raises(Killed):
             atomic.replace(path, part)
     assert path.exists() == (moment != "the new one moves")
-    assert checkpoints.find_last(run) == (path, MOMENTS[moment])
+    assert checkpoints.find_last(run) == (path, MOMENTS[moment], False)
     weights = {"weight": torch.empty(3)}
     shards.load({"state_dict": weights}, path)
     assert weights["weight"].tolist() == [MOMENTS[moment]] * 3
