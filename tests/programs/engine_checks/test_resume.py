@@ -3,8 +3,10 @@
 import json
 import random
 import signal
+import weakref
 from collections import deque
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -15,6 +17,7 @@ from lit_project.__main__ import main
 from lit_project.data import DataModule
 from lit_project.engine.training import signals
 from lit_project.engine.training.batches import Batches
+from lit_project.engine.training.remembered import Memory
 from lit_project.engine.training.stream import Stream
 from lit_project.model import Model
 from pytorch_lightning.utilities import CombinedLoader
@@ -321,3 +324,13 @@ def test_what_no_checkpoint_can_remember_is_told(short, stop_at, capfd):
         main(["fit", "--run", "one", *short], callbacks=[Forgets()])
     (line,) = (line for line in capfd.readouterr().err.splitlines() if "no checkpoint can hold it" in line)
     assert sorted(line.partition(": changes")[0].split(", ")) == ["Forgets.share", "model.frame"]
+
+
+def test_what_has_changed_is_not_kept_alive(parts):
+    model, _ = parts
+    memory = Memory(SimpleNamespace(datamodule=None, callbacks=[]), model)
+    model.last_batch = torch.zeros(3)
+    gone = weakref.ref(model.last_batch)
+    assert set(memory.changed()[0]) == {"model.last_batch"}
+    model.last_batch = None
+    assert gone() is None

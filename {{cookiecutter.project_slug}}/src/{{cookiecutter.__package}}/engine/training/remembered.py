@@ -32,15 +32,17 @@ class Memory:
         self.model = model
         self.data = trainer.datamodule  # type: ignore[attr-defined] # connectors of Lightning's set these two
         self.callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        self._alive: list[Any] = []  # the values at the beginning: a new one must not be taken for one that is gone
-        self._at_start = {name: self._fingerprint(getattr(*place)) for name, place in self._attributes()}
+        self._objects_at_start: list[Any] = []
+        self._at_start = {
+            name: fingerprint(getattr(*place), self._objects_at_start) for name, place in self._attributes()
+        }
 
     def changed(self) -> tuple[dict[str, Plain], list[str]]:
         """What a checkpoint is to hold, by name; and the names of what changed and cannot be held."""
         kept, lost = {}, []
         for name, (owner, attribute) in self._attributes():
             value = getattr(owner, attribute)
-            if self._at_start.get(name) != self._fingerprint(value):
+            if self._at_start.get(name) != fingerprint(value, []):
                 try:
                     kept[name] = to_plain(value)
                 except TypeError:
@@ -79,23 +81,30 @@ class Memory:
                 values = ((attribute, getattr(owner, attribute)) for attribute in attributes_of(owner))
                 found += [(f"{name}.{attribute}", value) for attribute, value in values if is_of_team(value)]
 
-    def _fingerprint(self, value: Any) -> object:
-        """Something that differs once a value has changed."""
-        if isinstance(value, list | tuple | deque):
-            return type(value), hash(tuple(map(self._fingerprint, value)))
-        if isinstance(value, set | frozenset):
-            return frozenset(map(self._fingerprint, value))
-        if isinstance(value, dict):
-            return hash(tuple((key, self._fingerprint(entry)) for key, entry in value.items()))
-        if isinstance(value, torch.Generator | random.Random | np.random.Generator):
-            return self._fingerprint(state_of(value))
-        if isinstance(value, np.ndarray) and value.nbytes < LARGE:
-            return value.tobytes()
-        if isinstance(value, bool | int | float | str | bytes | np.generic | None):
-            return type(value), value
-        self._alive.append(value)
-        counts_changes = isinstance(value, Tensor) and not isinstance(value, nn.Parameter) and not value.is_inference()
-        return id(value), value._version if counts_changes else 0
+
+def fingerprint(value: Any, objects: list[Any]) -> object:
+    """Something that differs once a value has changed.
+
+    Args:
+        value: anything.
+        objects: gets the tensors and other objects in it, which are told apart by where they lie. As long as the list
+            lives, no new one can lie there.
+    """
+    if isinstance(value, list | tuple | deque):
+        return type(value), hash(tuple(fingerprint(entry, objects) for entry in value))
+    if isinstance(value, set | frozenset):
+        return frozenset(fingerprint(entry, objects) for entry in value)
+    if isinstance(value, dict):
+        return hash(tuple((key, fingerprint(entry, objects)) for key, entry in value.items()))
+    if isinstance(value, torch.Generator | random.Random | np.random.Generator):
+        return fingerprint(state_of(value), objects)
+    if isinstance(value, np.ndarray) and value.nbytes < LARGE:
+        return value.tobytes()
+    if isinstance(value, bool | int | float | str | bytes | np.generic | None):
+        return type(value), value
+    objects.append(value)
+    counts_changes = isinstance(value, Tensor) and not isinstance(value, nn.Parameter) and not value.is_inference()
+    return id(value), value._version if counts_changes else 0
 
 
 def attributes_of(owner: Any) -> list[str]:
