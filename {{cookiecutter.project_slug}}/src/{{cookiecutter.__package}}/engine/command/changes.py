@@ -7,9 +7,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 
 from ..errors import Finished, RunError
-from ..saving.runs import CONFIG, is_run
+from ..saving.runs import CONFIG
 
-Changes = dict[str, tuple[object, object]]  # {setting: (the run's own, the one that is asked for)}
 # What a training is made of. A checkpoint holds the optimizer with its settings, and positions in the data.
 FIXED = ("model", "data", "seed_everything")
 # Where the data lies and how it is loaded is not among it.
@@ -23,11 +22,12 @@ WITHOUT_EFFECT = (
 )
 
 
-def check(run: Path, settings: str, is_finished: bool) -> list[str]:
+def check(run: Path, own: dict[str, Any], settings: str, is_finished: bool) -> list[str]:
     """Lines about the settings with which a run goes on that has a checkpoint.
 
     Args:
-        run: the run's folder, with the settings of its own.
+        run: the run's folder.
+        own: the settings that the run has kept; none if they are gone.
         settings: those that are asked for, as YAML.
         is_finished: whether the training has come to its end.
 
@@ -35,11 +35,12 @@ def check(run: Path, settings: str, is_finished: bool) -> list[str]:
         RunError: for a setting that could not take effect, or would break the training.
         Finished: if there is nothing left to train.
     """
-    if not is_run(run):
+    if not own:
         hint = "put it back, --fresh, or --run NEW --ckpt_path with the checkpoint"
         raise RunError(f"run {run.name} has checkpoints, but its {CONFIG} is missing or empty", hint)
-    own, wanted = (yaml.safe_load(text) for text in ((run / CONFIG).read_text(encoding="utf-8"), settings))
-    changes = {name: pair for name, pair in differences(own, wanted) if not is_in(name, WITHOUT_EFFECT)}
+    changes = {
+        name: pair for name, pair in differences(own, yaml.safe_load(settings)) if not is_in(name, WITHOUT_EFFECT)
+    }
     longer = [name for name in changes if name in LENGTH]
     if is_finished and not longer:
         raise Finished(

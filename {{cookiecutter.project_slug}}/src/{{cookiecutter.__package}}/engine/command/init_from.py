@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import RunError
-from ..saving.atomic import restore_previous, write_text
-from ..saving.checkpoints import OWN, path_in_run
+from ..saving.atomic import write_text
+from ..saving.checkpoints import kept_in, refuse_address
 from ..saving.runs import Runs, is_run
 from ..saving.shards import INDEX
 from .arguments import RunFlags
@@ -70,16 +70,14 @@ def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool, prog
 
 def find(wanted: str, runs: Runs, program: str) -> Path:
     """The file behind --init_from: a run's best checkpoint or its last one, or the file itself."""
-    if "://" in wanted:
-        raise RunError(f"--init_from {wanted} is an address; download the file and give its path")
+    refuse_address("--init_from", wanted)
     path = Path(wanted)
     for folder in (runs.folder / wanted, path):
         if is_run(folder):
             path = checkpoint_of(folder)
             break
     if not path.exists():
-        newest = ", ".join(run.name for run in runs.newest()[:3]) or "none"
-        raise RunError(f"--init_from {wanted}: there is no such run or file; the newest runs: {newest}")
+        raise RunError(f"--init_from {wanted}: there is no such run or file; the newest runs: {runs.newest_names()}")
     if path.is_dir():
         if not (path / INDEX).exists():
             raise RunError(f"--init_from {wanted} is a folder, but neither a run nor a checkpoint")
@@ -89,11 +87,8 @@ def find(wanted: str, runs: Runs, program: str) -> Path:
 
 
 def checkpoint_of(run: Path) -> Path:
-    paths = [path_in_run(run, name) for name in OWN]
-    for path in paths:
-        restore_previous(path)
-        if path.exists():
-            return path
+    if path := kept_in(run):
+        return path
     raise RunError(f"run {run.name} has no checkpoint yet whose weights could be used")
 
 

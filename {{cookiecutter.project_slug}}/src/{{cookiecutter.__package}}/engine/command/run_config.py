@@ -57,15 +57,16 @@ class RunConfig(pl.Callback):
             self._is_kept = True
 
 
-def refuse_damaged(run: Path) -> None:
-    """Raise RunError if the settings of a run cannot be read."""
+def saved_settings(run: Path) -> dict[str, Any]:
+    """The settings that a run has kept; RunError if they cannot be read."""
     path = run / CONFIG
     try:
-        is_whole = isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
-        is_whole = False
-    if not is_whole:
+        settings = None
+    if not isinstance(settings, dict):
         raise RunError(f"{path} is damaged: it holds no settings", "put it back, or --fresh to start over beside it")
+    return settings
 
 
 def settings_of(parser: LightningArgumentParser, config: Namespace) -> tuple[Namespace, str]:

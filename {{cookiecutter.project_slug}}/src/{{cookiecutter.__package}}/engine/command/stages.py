@@ -26,7 +26,7 @@ from .init_from import InitFrom, init_from, refuse_contradictions
 from .log_lines import silence_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
-from .run_config import RunConfig, refuse_damaged, settings_of
+from .run_config import RunConfig, saved_settings, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
 
@@ -104,12 +104,11 @@ class CLI(LightningCLI):
         else:
             self.trained = self.source = self.runs.trained(name, ckpt_path)
         # The settings of the run that goes on, or whose weights are used, come first: flags win over them.
-        if self.source:
-            refuse_damaged(self.source)
-        saved_settings = ["--config", str(self.source / CONFIG)] if self.source else []
+        self.own_settings = saved_settings(self.source) if self.source else {}
+        own_settings = ["--config", str(self.source / CONFIG)] if self.source else []
         runs = ["--runs", str(self.run_flags.runs)]
         presets_and_flags = expand_presets(flags, self.project.presets)
-        return [*runs, *saved_settings, *folder_flags(self.project, self.parts), *presets_and_flags]
+        return [*runs, *own_settings, *folder_flags(self.project, self.parts), *presets_and_flags]
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -153,8 +152,9 @@ class CLI(LightningCLI):
             own, self.first_step, is_finished = checkpoints.find_last(self.run)
             self.kept = settings_of(self.stage_parser, config)
             if own:
-                for line in changes.check(self.run, self.kept[1], is_finished):
-                    print(line, file=sys.stderr)
+                told = changes.check(self.run, self.own_settings, self.kept[1], is_finished)
+                if told and is_first_process():
+                    print("\n".join(told), file=sys.stderr)
             config.ckpt_path = str(own) if own else config.ckpt_path
             self.begun = init_from(self.run_flags, self.runs, self.run, bool(own), self.project.program)
 

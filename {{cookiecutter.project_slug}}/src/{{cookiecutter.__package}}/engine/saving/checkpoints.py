@@ -3,7 +3,7 @@
 import io
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +42,33 @@ def find(run: Path | None, wanted: str | None) -> Path:
 
     Without --ckpt_path, it is the run's best checkpoint, or its last one if the training keeps no best.
     """
-    if wanted and "://" in wanted:
-        raise RunError(f"--ckpt_path {wanted} is an address; download the file and give its path")
+    refuse_address("--ckpt_path", wanted)
     if wanted and wanted not in OWN:
         path = Path(wanted)
     elif run:
         names = (wanted,) if wanted else OWN
-        paths = [path_in_run(run, name) for name in names]
-        for path in paths:
-            restore_previous(path)
-        path = next((path for path in paths if path.exists()), paths[0])
+        path = kept_in(run, names) or path_in_run(run, names[0])
     else:
         raise RunError("there is no training yet whose checkpoint could be used; start one with fit")
     if not path.exists():
         raise RunError(f"there is no checkpoint {path}; give --ckpt_path best, last or a path")
     read(path)
     return path
+
+
+def kept_in(run: Path, names: Sequence[str] = OWN) -> Path | None:
+    """The first of these checkpoints that a run keeps: the best one, or the last one; None if it has none."""
+    for name in names:
+        path = path_in_run(run, name)
+        restore_previous(path)
+        if path.exists():
+            return path
+    return None
+
+
+def refuse_address(flag: str, wanted: str | None) -> None:
+    if wanted and "://" in wanted:
+        raise RunError(f"{flag} {wanted} is an address; download the file and give its path")
 
 
 def read(path: Path) -> dict[str, Any]:

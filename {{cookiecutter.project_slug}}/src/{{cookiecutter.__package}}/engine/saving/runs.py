@@ -56,8 +56,9 @@ class Runs:
         if name:
             if is_run(self.named(name)):
                 return self.named(name)
-            newest = ", ".join(run.name for run in self.newest()[:3]) or "none"
-            raise RunError(f"there is no run {name!r} in {self.folder.resolve()}; the newest there: {newest}")
+            raise RunError(
+                f"there is no run {name!r} in {self.folder.resolve()}; the newest there: {self.newest_names()}"
+            )
         folder = Path(checkpoint or "").parent
         if folder.name == CHECKPOINTS and is_run(folder.parent):
             return folder.parent
@@ -67,6 +68,9 @@ class Runs:
         """All runs, by the time of their last training: one that goes on is the newest again, and the first here."""
         runs = [path.parent for path in self.folder.glob(f"*/{CONFIG}") if is_run(path.parent)]
         return sorted(runs, key=lambda run: (run / CONFIG).stat().st_mtime, reverse=True)
+
+    def newest_names(self) -> str:
+        return ", ".join(run.name for run in self.newest()[:3]) or "none"
 
     def named(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):
