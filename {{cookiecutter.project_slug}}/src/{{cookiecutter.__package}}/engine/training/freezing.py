@@ -9,6 +9,7 @@ from torch import nn
 
 from ..devices.sharding import reshard
 from ..errors import RunError
+from .loop_state import frozen_names
 from .parameter_groups import parameters_of
 
 
@@ -94,14 +95,14 @@ class FollowThaw(pl.Callback):
         reshard(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._averaged = trained_names(pl_module)
+        self._frozen = set(frozen_names(pl_module))
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        if isinstance(trainer.strategy, DDPStrategy) and not trained_names(pl_module) <= self._averaged:
+        if isinstance(trainer.strategy, DDPStrategy) and not self._frozen <= set(frozen_names(pl_module)):
             # It averages the gradients of what was trained when it was made, and would leave out all others.
             trainer.strategy.model = pl_module
             trainer.strategy.configure_ddp()
-            self._averaged = trained_names(pl_module)
+            self._frozen = set(frozen_names(pl_module))
 
 
 class RefuseUntrained(pl.Callback):
@@ -114,10 +115,6 @@ class RefuseUntrained(pl.Callback):
             raise RunError(
                 "nothing is trained: no parameter of an optimizer requires a gradient", "train a part of the model"
             )
-
-
-def trained_names(module: nn.Module) -> set[str]:
-    return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
 def weights_of(optimizer: Any) -> Iterator[nn.Parameter]:

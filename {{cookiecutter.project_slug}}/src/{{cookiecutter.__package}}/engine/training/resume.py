@@ -69,7 +69,8 @@ class LastCheckpoint(pl.Callback):
         self._seed = self._saved.get("seed", gather(random_seed())[0])
         loop_state.seed_batches_of_other_loaders(trainer, self._seed)
         if processes != trainer.world_size:
-            self._saved.pop("metrics")  # of other shares than those that follow
+            for part in ("metrics", "remembered"):  # of other shares than those that follow
+                self._saved.pop(part)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # After all that is set up when a training starts, and before what changes while it goes on.
@@ -183,9 +184,8 @@ class LastCheckpoint(pl.Callback):
         loop_state.restore_frozen(pl_module, self._saved["frozen"])
         if not pl_module.automatic_optimization:
             loop_state.restore_gradients(pl_module, self._saved["gradients"])
-        if len(self._saved["remembered"]) == trainer.world_size:
-            self._memory.restore(self._saved["remembered"][trainer.global_rank])
         if "metrics" in self._saved:
+            self._memory.restore(self._saved["remembered"][trainer.global_rank])
             loop_state.restore_metric_states(pl_module, self._saved["metrics"][trainer.global_rank])
         self._saved = {}
 
