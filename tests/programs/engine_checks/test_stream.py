@@ -6,6 +6,7 @@ import time
 import pytest
 import pytorch_lightning as pl
 import torch
+from lit_project.data import DataModule
 from lit_project.engine.errors import RunError
 from lit_project.engine.training import stream
 from lit_project.engine.training.callbacks import SameBatches
@@ -194,3 +195,16 @@ def test_samples_that_do_not_repeat_are_told_once(whole, capfd, workers, samples
     batches = drawn(loader, 8)
     assert capfd.readouterr().err.count(f"{type(samples).__name__} gives other samples") == lines
     assert lines or batches == whole
+
+
+def test_error_in_a_worker_is_one_line(short, refused, monkeypatch):
+    monkeypatch.setattr(DataModule, "train_dataloader", lambda self: Stream([], 8, batches_per_epoch=3, num_workers=1))
+    assert refused("fit", "--run", "one", *short) == "lit-project: error: list gives no samples from number 0 on"
+
+
+@pytest.mark.parametrize("samples", [Seekable(100), Parted()])
+def test_what_is_read_in_its_own_way_is_checked_in_that_way(capfd, samples):
+    loader = streamed(samples)
+    loader.check_repeat()
+    assert len(drawn(loader, 2)) == 2
+    assert "gives other samples" not in capfd.readouterr().err

@@ -35,7 +35,9 @@ def run(args: list[str] | None, project: Project) -> None:
     try:
         dispatch(args, project)
     except RunError as error:
-        sys.exit(report_error(project.program, str(error), error.hint))
+        # From a loader's worker, torch hands it on with a traceback, whose last line it is.
+        message = str(error).rpartition("RunError: ")[2]
+        sys.exit(report_error(project.program, message, error.hint))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

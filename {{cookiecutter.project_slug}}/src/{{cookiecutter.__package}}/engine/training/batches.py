@@ -137,6 +137,11 @@ def unshuffled(samples: int) -> Order:
     return lambda epoch, generator: range(samples)
 
 
+def refuse_empty_shares(batch_size: int, world_size: int) -> None:
+    if batch_size < world_size:
+        raise RunError(f"data.batch_size is {batch_size}: less than one sample a process, of {world_size}")
+
+
 def tell_not_repeated(dataset: object) -> None:
     print(
         f"{type(dataset).__name__} gives other samples when it is asked again: a training that is stopped goes on with"
@@ -185,8 +190,7 @@ class SeededBatchSampler(Sampler[Any]):
 
     def __len__(self) -> int:
         _, world_size = rank_and_world_size()
-        if self.batch_size < world_size:
-            raise RunError(f"data.batch_size is {self.batch_size}: less than one sample a process, of {world_size}")
+        refuse_empty_shares(self.batch_size, world_size)
         full, rest = divmod(self.samples, self.batch_size)
         if self.drop_last:
             if not full:

@@ -68,12 +68,9 @@ class Apart:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the generators of the CPU for a while; those outside go on as if nothing had been drawn."""
-    outside = get_state()
-    seed_cpu_generators(seed)
-    try:
+    with Apart():
+        seed_cpu_generators(seed)
         yield
-    finally:
-        set_state(outside)
 
 
 def get_state() -> State:

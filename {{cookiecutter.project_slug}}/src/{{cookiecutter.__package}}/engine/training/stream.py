@@ -14,7 +14,14 @@ from torch.utils.data._utils import worker as torch_worker
 from ..devices.processes import rank_and_world_size
 from ..errors import RunError
 from . import random_streams
-from .batches import STREAM_LOADING, STREAM_USING, is_first_worker, loader_of, tell_not_repeated
+from .batches import (
+    STREAM_LOADING,
+    STREAM_USING,
+    is_first_worker,
+    loader_of,
+    refuse_empty_shares,
+    tell_not_repeated,
+)
 from .samples import same
 
 NOT_OURS_TO_GIVE = {"batch_size", "shuffle", "sampler", "batch_sampler", "generator", "drop_last", "collate_fn"}
@@ -146,8 +153,7 @@ class StreamedBatches(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         rank, world_size = rank_and_world_size()
-        if self.batch_size < world_size:
-            raise RunError(f"data.batch_size is {self.batch_size}: less than one sample a process, of {world_size}")
+        refuse_empty_shares(self.batch_size, world_size)
         if self.checks_repeat and is_first_worker():
             self._check_repeat()
         worker = get_worker_info()
@@ -169,9 +175,9 @@ class StreamedBatches(IterableDataset[Any]):
         """Print a line if two copies of the samples, read with the same seeds, do not begin alike."""
         begins = []
         for _ in range(2):
-            with random_streams.seeded(self.seed):
+            with random_streams.Apart():
                 # Copies, since some count how often they are read.
-                begins.append(list(islice(copy.deepcopy(self.samples), COMPARED)))
+                begins.append(list(islice(copy.deepcopy(self)._read(0), COMPARED)))
         if not same(*begins):
             tell_not_repeated(self.samples)
 
@@ -182,19 +188,19 @@ class StreamedBatches(IterableDataset[Any]):
             share = len(range(rank, size, world_size))
             done, place = divmod(number, workers)
             part = place * world_size + rank
-            samples = self._read(done * share, lambda: self.samples.part(part, workers * world_size), part)
+            samples = self._read(done * share, part, workers * world_size)
             while True:
                 yield list(islice(samples, share))
-        samples = self._read(number * size, lambda: self.samples)
+        samples = self._read(number * size)
         while True:
             yield list(islice(samples, size))[rank::world_size]
             exhaust(islice(samples, (workers - 1) * size))
 
-    def _read(self, skipped: int, source: Callable[[], Any], part: int = 0) -> Iterator[Any]:
-        """The samples of one pass after the other, but for the first `skipped` of them all."""
+    def _read(self, skipped: int, part: int = 0, parts: int = 1) -> Iterator[Any]:
+        """The samples of a part, one pass after the other, but for the first `skipped` of them all."""
         for number in count():
             random_streams.seed_cpu_generators(self.seed_of(number, part, STREAM_READING))
-            samples = source()
+            samples = self.samples.part(part, parts) if hasattr(self.samples, "part") else self.samples
             if hasattr(samples, "set_epoch"):
                 samples.set_epoch(number)
             length = len(samples) if hasattr(samples, "__len__") else math.inf
