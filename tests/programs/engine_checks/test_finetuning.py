@@ -16,26 +16,10 @@ from lit_project.engine.training.parameter_groups import in_groups
 from lit_project.engine.training.schedules import WarmupCosine, stepping
 from lit_project.model import Model
 from lit_project.network import Network
+from stopping import assert_same, stopped_and_untouched
 from torch import nn
 
 FEATURES = "--freeze.modules=[network.features]"
-
-
-def stopped_and_untouched(stop_at, *flags, batches=(1, 2), **options):
-    """The last checkpoints of a training that nobody touched, and of one that was stopped at batches and went on."""
-    main(["fit", "--run", "untouched", *flags], **options)
-    for batch in batches:
-        stop_at(batch)
-        with pytest.raises(SystemExit):
-            main(["fit", "--run", "stopped", *flags], **options)
-    stop_at(10_000)
-    main(["fit", "--run", "stopped", *flags], **options)
-    return last("untouched"), last("stopped")
-
-
-def assert_same(untouched, stopped):
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
-        assert same(untouched[part], stopped[part]), part
 
 
 class Watch(pl.Callback):

@@ -12,7 +12,7 @@ import numpy
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import last, same
+from conftest import last
 from lit_project.__main__ import main
 from lit_project.data import DataModule
 from lit_project.engine.training import signals
@@ -21,6 +21,7 @@ from lit_project.engine.training.remembered import Memory
 from lit_project.engine.training.stream import Stream
 from lit_project.model import Model
 from pytorch_lightning.utilities import CombinedLoader
+from stopping import assert_same, stopped_and_untouched
 
 
 def test_second_signal_is_not_kept_waiting(monkeypatch):
@@ -48,28 +49,11 @@ def test_other_number_of_processes_goes_on_and_says_what_changes(short, stop_at,
     assert last("one")["resume"]["finished"]
 
 
-def stopped_twice_and_untouched(stop_at, *flags, **options):
-    """The last checkpoints of a training that nobody touched, and of one that was stopped and went on twice."""
-    main(["fit", "--run", "untouched", *flags], **options)
-    for batch in (1, 2):
-        stop_at(batch)
-        with pytest.raises(SystemExit):
-            main(["fit", "--run", "stopped", *flags], **options)
-    stop_at(10_000)
-    main(["fit", "--run", "stopped", *flags], **options)
-    return last("untouched"), last("stopped")
-
-
-def assert_same(untouched, stopped):
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
-        assert same(untouched[part], stopped[part]), part
-
-
 def test_schedule_that_is_stepped_after_each_epoch_loses_no_step(short, stop_at):
     plateau = "pytorch_lightning.cli.ReduceLROnPlateau"
     settings = {"class_path": plateau, "init_args": {"monitor": "train/loss", "patience": 0, "threshold": 1e9}}
     flags = [*short, "--trainer.max_epochs=4", f"--model.lr_scheduler={json.dumps(settings)}"]
-    untouched, stopped = stopped_twice_and_untouched(stop_at, *flags)
+    untouched, stopped = stopped_and_untouched(stop_at, *flags)
     assert untouched["lr_schedulers"][0]["last_epoch"] == 4
     assert_same(untouched, stopped)
 
@@ -87,7 +71,7 @@ class Thaw(pl.Callback):
 
 def test_what_is_frozen_stays_as_it_was(short, stop_at):
     flags = [*short, "--trainer.max_epochs=4"]
-    assert_same(*stopped_twice_and_untouched(stop_at, *flags, callbacks=[Thaw()]))
+    assert_same(*stopped_and_untouched(stop_at, *flags, callbacks=[Thaw()]))
 
 
 def test_gradients_of_a_manual_accumulation_are_not_lost(short, stop_at, monkeypatch):
@@ -99,7 +83,7 @@ def test_gradients_of_a_manual_accumulation_are_not_lost(short, stop_at, monkeyp
 
     monkeypatch.setattr(Model, "automatic_optimization", False)
     monkeypatch.setattr(Model, "training_step", gather_three)
-    untouched, stopped = stopped_twice_and_untouched(stop_at, *short, "--best_checkpoint=null")
+    untouched, stopped = stopped_and_untouched(stop_at, *short, "--best_checkpoint=null")
     assert untouched["global_step"] == 2
     assert_same(untouched, stopped)
 
