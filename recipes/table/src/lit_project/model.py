@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .data import DataModule
 from .engine.training.module import EngineModule
+from .engine.training.parameter_groups import in_groups
 from .engine.training.schedules import stepping
 from .network import Network
 from .objective import Objective
@@ -22,6 +23,7 @@ class Model(EngineModule):
         optimizer: a class of torch.optim and its arguments, all but the parameters.
         lr_scheduler: a schedule and its arguments, all but the optimizer. WarmupCosine and torch's schedules are
             stepped after each optimizer step, pytorch_lightning.cli.ReduceLROnPlateau after each epoch.
+        lr_factors: factors of the learning rate for parts of the model, as {network.features: 0.1}.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Model(EngineModule):
         objective: Objective,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable,
+        lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # loggers get the whole configuration, with data and trainer
@@ -37,6 +40,7 @@ class Model(EngineModule):
         self.objective = objective
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.lr_factors = lr_factors
         self.add_metrics(objective.metrics())
 
     def setup(self, stage: str) -> None:
@@ -57,10 +61,10 @@ class Model(EngineModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.step(batch, "train")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.step(batch, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.step(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | list[str]]:
@@ -76,5 +80,5 @@ class Model(EngineModule):
         return self.log_stage(stage, loss, batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(self.parameters())
+        optimizer = in_groups(self.optimizer, self, self.lr_factors)
         return {"optimizer": optimizer, "lr_scheduler": stepping(self.lr_scheduler(optimizer), self)}

@@ -177,7 +177,7 @@ class StreamedBatches(IterableDataset[Any]):
         for _ in range(2):
             with random_streams.Apart():
                 # Copies, since some count how often they are read.
-                begins.append(list(islice(copy.deepcopy(self)._read(0), COMPARED)))
+                begins.append(list(islice(copy.deepcopy(self).read(0), COMPARED)))
         if not same(*begins):
             tell_not_repeated(self.samples)
 
@@ -188,15 +188,15 @@ class StreamedBatches(IterableDataset[Any]):
             share = len(range(rank, size, world_size))
             done, place = divmod(number, workers)
             part = place * world_size + rank
-            samples = self._read(done * share, part, workers * world_size)
+            samples = self.read(done * share, part, workers * world_size)
             while True:
                 yield list(islice(samples, share))
-        samples = self._read(number * size)
+        samples = self.read(number * size)
         while True:
             yield list(islice(samples, size))[rank::world_size]
             exhaust(islice(samples, (workers - 1) * size))
 
-    def _read(self, skipped: int, part: int = 0, parts: int = 1) -> Iterator[Any]:
+    def read(self, skipped: int, part: int = 0, parts: int = 1) -> Iterator[Any]:
         """The samples of a part, one pass after the other, but for the first `skipped` of them all."""
         for number in count():
             random_streams.seed_cpu_generators(self.seed_of(number, part, STREAM_READING))
