@@ -12,6 +12,7 @@ import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from cookiecutter.exceptions import FailedHookException
@@ -31,7 +32,7 @@ EXAMPLES = {
     "__package": "lit_project",
 }
 # Modules and words that not every Python has, folders of the project, files that Windows reserves, and what the
-# project's environment may hold: a project of that name would hide the package or be taken for it.
+# project's environment may hold, packages and commands: a project of that name would hide them or be taken for them.
 # tests/test_answers.py compares this with a real environment.
 NAMES = """
 annotationlib case compression distutils match tomllib type
@@ -58,6 +59,16 @@ scikit_learn scipy setuptools sklearn skops smmap sniffio sqlalchemy sqlparse st
 tensorboard_data_server threadpoolctl torch torch_xla torchaudio torchdata torchgen torchmetrics torchvision
 tqdm traitlets triton typeshed_client typing_extensions typing_inspection tzdata urllib3 uv uvicorn
 validate_pyproject virtualenv wandb wcwidth werkzeug xxhash yaml yarl zipp zizmor
+activate cffi_gen_src check_added_large_files check_ast check_builtin_literals check_case_conflict
+check_docstring_first check_executables_have_shebangs check_json check_merge_conflict
+check_shebang_scripts_are_executable check_symlinks check_toml check_vcs_permalinks check_xml check_yaml
+deactivate debug_statement_hook destroyed_symlinks detect_aws_credentials detect_private_key detect_secrets_hook
+dmypy double_quote_string_fixer end_of_file_fixer f2py file_contents_sorter fix_byte_order_marker
+forbid_new_submodules gunicornc huey_consumer identify_cli jupyter_migrate jupyter_troubleshoot jupyter_trust
+mako_render markdown_py mixed_line_ending name_tests_test no_commit_to_branch normalizer numpy_config pip pip3
+pre_commit_hooks_removed pretty_format_json pyftmerge pyftsubset pygmentize python python3 pythonw
+requirements_txt_fixer sort_simple_yaml sqlformat stubgen stubtest torchfrtrace torchrun
+trailing_whitespace_fixer ttx wb wheel
 """
 TAKEN = {*NAMES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}
 
@@ -126,15 +137,35 @@ def objection(question: str, text: object) -> str:
         return f"has {len(text)} characters, {LONGEST.get(question, 40)} are allowed"
     if question == "author_name" and "," in text:  # PEP 621
         return "holds a comma, which the name of an author must not in a package's metadata; name a team, or use 'and'"
-    if hidden := next(filter(is_hidden, text), None):
+    if hidden := next((mark for before, mark, after in neighbours(text) if is_hidden(before, mark, after)), None):
         return f"holds the control or invisible character U+{ord(hidden):04X}"
     return ""
 
 
-def is_hidden(character: str) -> bool:
+def neighbours(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each character with the one before and the one after it."""
+    return zip(f" {text}", text, f"{text[1:]} ", strict=False)
+
+
+def is_hidden(before: str, character: str, after: str) -> bool:
     """Control, formatting (bidirectional, zero-width), surrogate, line and paragraph separator, or no character."""
     category = unicodedata.category(character)
+    if character in "\u200c\u200d" and joins(before, character, after):
+        return False
     return category in ("Cc", "Cf", "Cs", "Zl", "Zp") or ord(character) & 0xFFFE == 0xFFFE
+
+
+def joins(before: str, joiner: str, after: str) -> bool:
+    """Whether a zero-width (non-)joiner is part of the spelling: within Persian or Indic words, or an emoji of several.
+
+    https://www.unicode.org/reports/tr31/#Layout_and_Format_Control_Characters
+    """
+    if unicodedata.combining(before) == 9 and unicodedata.category(after) == "Lo":  # after a virama
+        return True
+    if joiner == "\u200c":
+        return unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
+    is_picture = unicodedata.category(before) in ("So", "Sk") or before == "\ufe0f"  # with a skin, or in colour
+    return is_picture and unicodedata.category(after) == "So"
 
 
 def slug(name: str) -> str:

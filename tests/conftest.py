@@ -111,9 +111,9 @@ def find_uv() -> str:
     return os.environ.get("UV") or shutil.which("uv") or pytest.fail("uv is missing: see README.md")
 
 
-def run(command: list[str | Path], project: Path, code: int = 0, **variables: str) -> str:
-    """Run a command in a baked project as if that were installed; return what it printed, fail with another code."""
-    environment = {
+def environment(project: Path, **variables: str) -> dict[str, str]:
+    """That of a command in a baked project, as if the project were installed."""
+    return {
         **os.environ,
         "PYTHONPATH": str(project / "src"),
         "OMP_NUM_THREADS": "1",
@@ -122,10 +122,14 @@ def run(command: list[str | Path], project: Path, code: int = 0, **variables: st
         "PYTHONDONTWRITEBYTECODE": "",  # without compiled files, each import of torch takes seconds longer
         **variables,
     }
+
+
+def run(command: list[str | Path], project: Path, code: int = 0, **variables: str) -> str:
+    """Run a command in a baked project as if that were installed; return what it printed, fail with another code."""
     done = subprocess.run(
         command,
         cwd=project,
-        env=environment,
+        env=environment(project, **variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

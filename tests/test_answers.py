@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -166,7 +167,8 @@ def test_names_of_packages_in_a_project_s_environment_are_taken(python):
 import importlib.metadata as metadata, json
 print(json.dumps([*metadata.packages_distributions(), *(d.metadata["Name"] for d in metadata.distributions())]))
 """
-    names = json.loads(subprocess.run([python, "-c", listing], capture_output=True, check=True).stdout)
+    commands = [path.name for path in Path(python).parent.iterdir() if "." not in path.name]
+    names = commands + json.loads(subprocess.run([python, "-c", listing], capture_output=True, check=True).stdout)
     slugs = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
     free = {slug for slug in slugs if not lit_answers.objection("project_slug", slug)}
     assert len(slugs) > 100
@@ -199,6 +201,50 @@ def test_baking_over_a_folder_of_the_same_name_as_the_template_s_own_is_refused(
     assert done.returncode == 1
     assert "this project has a folder variants/" in done.stdout + done.stderr
     assert (project / "variants/mine.md").read_text() == (project / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"task": "regression"}, {"task": "vision"}),
+        ({"task": "language"}, {"task": "blank"}),
+        ({"logger": "mlflow"}, {"logger": "csv"}),
+        ({"ci": "github", "license": "MIT"}, {"ci": "gitlab", "license": "none"}),
+    ],
+    ids=str,
+)
+def test_baking_over_a_project_with_other_answers_leaves_no_file_of_the_old_ones(tmp_path, before, after):
+    fresh, over = tmp_path / "fresh", tmp_path / "over"
+    assert cookiecutter_in(over, "--no-input", *words(before)).returncode == 0
+    assert cookiecutter_in(over, "--no-input", "--overwrite-if-exists", *words(after)).returncode == 0
+    assert cookiecutter_in(fresh, "--no-input", *words(after)).returncode == 0
+    files = [{path.relative_to(out) for path in out.rglob("*")} for out in (fresh, over)]
+    assert files[0] == files[1]
+
+
+def test_baking_over_a_project_keeps_files_of_the_old_answers_that_were_edited(tmp_path):
+    assert cookiecutter_in(tmp_path, "--no-input").returncode == 0
+    edited = tmp_path / "lit-project/examples/plain_pytorch.py"
+    edited.write_text(edited.read_text() + "# mine\n")
+    assert cookiecutter_in(tmp_path, "--no-input", "--overwrite-if-exists", "task=vision").returncode == 0
+    assert edited.read_text().endswith("# mine\n")
+
+
+def words(answers):
+    return [f"{question}={answer}" for question, answer in answers.items()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="makes a small file system with mount")
+def test_full_disk_leaves_no_half_project(tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", tmp_path]).returncode:
+        pytest.skip("mount needs rights that this user has not")
+    try:
+        done = cookiecutter_in(tmp_path, "--no-input")
+        assert done.returncode == 1
+        assert "MiB free" in done.stdout + done.stderr
+        assert not list(tmp_path.iterdir())
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_failed_bake_leaves_nothing(tmp_path):

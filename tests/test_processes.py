@@ -3,10 +3,15 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from conftest import CHOICES, PROGRAMS, bake_into, run
+from conftest import CHOICES, PROGRAMS, bake_into, environment, run
 
 COMMAND = ["-m", "lit_project"]
 # The same network with no randomness of each process's own, and batches that two processes cannot halve.
@@ -165,3 +170,30 @@ def test_shards_run_no_code(sharded, python, where):
     told = run([python, *COMMAND, *fit], sharded, code=2)
     assert "loading that could run code" in told
     assert not (sharded / "ran").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_second_process_ends_soon_after_the_first_one_is_killed(tmp_path, python):
+    project = bake_into(tmp_path, logger="csv")
+    flags = ["--preset=ddp-cpu", "--trainer.max_epochs=100000", "--early_stopping=null", *SMALL]
+    first = subprocess.Popen([python, *COMMAND, "fit", "--run=orphans", *flags], cwd=project, env=environment(project))
+    try:
+        wait_for((project / "runs/orphans/checkpoints/best.ckpt").exists, 120)
+        (second,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    finally:
+        first.kill()
+        first.wait()
+    wait_for(lambda: not is_training(second), 10)
+
+
+def is_training(process):
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return "lit_project" in Path(f"/proc/{process}/cmdline").read_text()  # empty once it has ended
+    return False
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

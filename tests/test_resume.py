@@ -46,6 +46,21 @@ def test_kill_while_saving_leaves_a_whole_checkpoint(tmp_path, python, seed):
     assert "200 kills" in printed
 
 
+# By logger: each how manieth of its events is tried; all of them take an hour.
+EVERY = {"csv": 4, "tensorboard": 8, "wandb": 12, "mlflow": 97}
+
+
+@pytest.mark.parametrize("logger", EVERY)
+def test_kill_at_a_file_event_leaves_a_run_that_goes_on(tmp_path, python, seed, logger):
+    project = bake_into(tmp_path, task="vision", logger="csv")
+    for program in ("kills.py", "file_events.py"):
+        shutil.copy(PROGRAMS / program, project)
+    every = EVERY[logger]
+    printed = run([python, "file_events.py", logger, str(every), str(1 + int(seed) % every)], project)
+    print(printed)
+    assert "not survived: none" in printed
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="makes a small file system with mount")
 def test_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, python):
     project = bake_into(tmp_path, task="vision", logger="csv")

@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 from conftest import last
 from lit_project.__main__ import main
+from lit_project.engine.training.metrics_file import read
 
 
 @pytest.fixture
@@ -63,6 +64,10 @@ def test_finished_run_goes_on_when_it_is_given_more(short, capfd):
     main(["fit", "--run", "later", *short, "--trainer.max_epochs=4"])
     assert "A schedule over the whole training is stretched" in capfd.readouterr().err
     assert last("later")["global_step"] == last("once")["global_step"] == 12
+    ends = [next(iter(last(run)["lr_schedulers"]))["_last_lr"] for run in ("later", "once")]
+    assert ends[0] == ends[1]
+    rates = [row["lr-AdamW"] for row in read(Path("runs/later/metrics.csv"))[1] if row["lr-AdamW"]]
+    assert all(map(float, rates[6:-1]))  # of the epochs that were added
 
 
 class Slow(pl.Callback):

@@ -13,6 +13,7 @@ from ..saving.atomic import write_text
 from ..saving.runs import CONFIG, is_run
 from ..saving.secrets import without_secrets
 from ..training.metrics_file import MetricsFile
+from . import manifest
 from .arguments import RUN_FLAGS
 from .init_from import InitFrom, write_record
 
@@ -26,12 +27,14 @@ class RunConfig(pl.Callback):
         config: every setting of the training, without secrets.
         text: the same as YAML.
         begun: the weights with which the run began, if they were not new.
+        command: the program's name, and the words of its command line.
     """
 
-    def __init__(self, config: Namespace, text: str, begun: InitFrom | None) -> None:
+    def __init__(self, config: Namespace, text: str, begun: InitFrom | None, command: list[str]) -> None:
         self.config = config
         self.text = text
         self.begun = begun
+        self.command = command
         self._is_kept = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -42,6 +45,7 @@ class RunConfig(pl.Callback):
                 if not isinstance(logger, MetricsFile):  # MLflow takes each setting once
                     logger.log_hyperparams(self.config.as_dict())
             write_record(run, self.begun)
+            manifest.write(run, self.command, trainer)
             self._keep(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:

@@ -12,15 +12,16 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ..devices.launch import is_first_process, launcher_settings, refuse_missing_hardware
+from ..devices.launch import follow_first_process, is_first_process, launcher_settings, refuse_missing_hardware
 from ..errors import RunError
 from ..saving import checkpoints, weights
 from ..saving.lock import locked
-from ..saving.runs import CONFIG, Runs, remove_if_empty
+from ..saving.runs import Runs, remove_if_empty
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
+from ..training.curves import draw_if_missing
 from ..training.module import EngineModule
-from . import changes, reports
+from . import changes, manifest, reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
 from .init_from import InitFrom, init_from, refuse_contradictions
 from .log_lines import silence_irrelevant_messages
@@ -28,6 +29,7 @@ from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
 from .run_config import RunConfig, saved_settings, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
+from .strangers import flags_of, refuse_links
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
 
 
@@ -74,7 +76,9 @@ class CLI(LightningCLI):
 
     def __init__(self, args: list[str], project: Project) -> None:
         self.stage = args[0]
+        self.command = [project.program, *args]
         self.project = project
+        follow_first_process(project.variable("FIRST_PROCESS"))
         self.parts = project.load_parts()
         settings = self._choose_run(args[1:])
         with ExitStack() as self.held:
@@ -103,9 +107,11 @@ class CLI(LightningCLI):
             self.source = self.runs.unfinished(name, self.run_flags.fresh)
         else:
             self.trained = self.source = self.runs.trained(name, ckpt_path)
+        if self.source:
+            manifest.refuse_newer(self.source)
         # The settings of the run that goes on, or whose weights are used, come first: flags win over them.
         self.own_settings = saved_settings(self.source) if self.source else {}
-        own_settings = ["--config", str(self.source / CONFIG)] if self.source else []
+        own_settings = flags_of(self.source, self.own_settings, self.runs, self.parts.model) if self.source else []
         runs = ["--runs", str(self.run_flags.runs)]
         presets_and_flags = expand_presets(flags, self.project.presets)
         return [*runs, *own_settings, *folder_flags(self.project, self.parts), *presets_and_flags]
@@ -137,6 +143,7 @@ class CLI(LightningCLI):
         callbacks = as_list(config.trainer.callbacks)
         config.trainer.callbacks = [one for number, one in enumerate(callbacks) if one not in callbacks[:number]]
         self.run = self.source or self.runs.new(self.run_flags.run, self.run_flags.fresh)
+        refuse_links(self.run)
         self.held.callback(remove_if_empty, self.run)
         if self.stage == "fit" and is_first_process() and not config.trainer.fast_dev_run:
             self.held.enter_context(locked(self.run))
@@ -151,6 +158,8 @@ class CLI(LightningCLI):
         if self.stage == "fit":
             own, self.first_step, is_finished = checkpoints.find_last(self.run)
             self.kept = settings_of(self.stage_parser, config)
+            if is_finished and is_first_process():
+                draw_if_missing(self.run)
             if own:
                 told = changes.check(self.run, self.own_settings, self.kept[1], is_finished)
                 if told and is_first_process():
@@ -210,7 +219,7 @@ class CLI(LightningCLI):
             callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
-            callbacks.append(RunConfig(*self.kept, self.begun))
+            callbacks.append(RunConfig(*self.kept, self.begun, self.command))
         launched = launcher_settings()
         plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
         return super().instantiate_trainer(

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +50,26 @@ def refuse_missing_hardware(trainer: Namespace) -> None:
 def is_first_process() -> bool:
     """Whether this process is the one that writes, as torchrun, SLURM and Lightning say before a training begins."""
     return not any(int(os.environ.get(rank) or 0) for rank in RANKS)
+
+
+def follow_first_process(variable: str) -> None:
+    """Have the processes that Lightning starts beside this one know it, and end soon after it ends (not on Windows).
+
+    When it is killed, nobody else ends them: they would wait for it for half an hour.
+
+    Args:
+        variable: the environment variable that tells them its number.
+    """
+    if is_first_process():
+        os.environ[variable] = str(os.getpid())
+    elif (first := os.environ.get(variable)) and not launcher_settings():
+        threading.Thread(target=end_with, args=(int(first),), daemon=True).start()
+
+
+def end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def launcher_settings() -> dict[str, Any]:

@@ -1,8 +1,15 @@
 """Files and folders that are there whole or not at all, whenever the process dies."""
 
+import contextlib
 import os
 import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+SECONDS_OF_A_DAY = 24 * 60 * 60
 
 
 def part_of(path: Path) -> Path:
@@ -34,7 +41,8 @@ def replace(path: Path, part: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole: what a kill or a power cut leaves is the file before, or this one."""
     part = part_of(path)
-    with part.open("w", encoding="utf-8") as file:
+    part.unlink(missing_ok=True)  # also if somebody has made a link of it
+    with part.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -45,6 +53,41 @@ def restore_previous(path: Path) -> None:
     """Bring back the checkpoint that a kill in the middle of `replace` has left aside."""
     if not path.exists() and previous(path).exists():
         os.replace(previous(path), path)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, and move it to its place once it is filled; where another host was faster, its own stays.
+
+    What a kill leaves of it is removed when the same folder is made again.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in filter(is_abandoned, folder.parent.glob(f".{folder.name}.part-*")):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    part = folder.parent / f".{folder.name}.part-{socket.gethostname()}-{os.getpid()}"
+    shutil.rmtree(part, ignore_errors=True)  # of a process that had this number before
+    part.mkdir()
+    try:
+        yield part
+        part.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def is_abandoned(part: Path) -> bool:
+    """Whether the process that filled this folder is gone. On another host, a day without a change says so."""
+    try:
+        host, _, process = part.name.rpartition(".part-")[2].rpartition("-")
+        if host == socket.gethostname() and sys.platform != "win32":  # there, signal 0 ends a process
+            os.kill(int(process), 0)
+        return time.time() - part.stat().st_mtime > SECONDS_OF_A_DAY
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's process, or gone meanwhile
+        return False
 
 
 def remove(path: Path) -> None:

@@ -1,13 +1,15 @@
 """curves.png: metrics.csv as a picture."""
 
-import csv
+import os
 import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
 
-from .metrics_file import metrics_file_of
+from ..saving.atomic import part_of
+from .metrics_file import is_whole, metrics_file_of, read
 
+FILE = "curves.png"
 Points = list[tuple[int, float]]  # (optimizer step, value)
 
 
@@ -26,10 +28,16 @@ class Curves(pl.Callback):
             return
         try:
             metrics_file.save()
-            if metrics_file.experiment.written:
-                draw(Path(metrics_file.log_dir))
+            draw(Path(metrics_file.log_dir))
         except Exception as error:  # a picture is not worth a run
             warnings.warn(f"curves.png was not drawn: {error}", stacklevel=2)
+
+
+def draw_if_missing(run: Path) -> None:
+    """Draw what a training that came to its end was killed before it could draw."""
+    metrics, curves = run / "metrics.csv", run / FILE
+    if metrics.is_file() and (not curves.exists() or curves.stat().st_mtime < metrics.stat().st_mtime):
+        draw(run)
 
 
 def draw(run: Path) -> None:
@@ -37,6 +45,8 @@ def draw(run: Path) -> None:
     from matplotlib.figure import Figure  # a second to import, needed only now
 
     panels = read_panels(run / "metrics.csv")
+    if not panels:
+        return
     figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="constrained")
     for axes, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for label, points in curves.items():
@@ -44,18 +54,21 @@ def draw(run: Path) -> None:
         axes.set(title=name, xlabel="optimizer step")
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(run / "curves.png", dpi=120)
+    part = part_of(run / FILE)
+    figure.savefig(part, dpi=120, format="png")
+    os.replace(part, run / FILE)
 
 
 def read_panels(path: Path) -> dict[str, dict[str, Points]]:
     """Curves by metric and stage: {"loss": {"train": points, "val": points}, ..., "learning rate": ...}."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    names, rows = read(path)
     panels: dict[str, dict[str, Points]] = {}
     # Losses first, learning rates last, training before validation: the same places and colours in every picture.
-    columns = sorted(rows[0].keys() - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
+    columns = sorted(set(names) - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
     for column in columns:
         stage, _, name = column.rpartition("/")
-        points = [(int(row["step"]), float(row[column])) for row in rows if row[column]]
+        points = [(int(row["step"]), float(row[column])) for row in filter(is_whole, rows) if row[column]]
+        if not points:
+            continue
         panels.setdefault(name if stage else "learning rate", {})[stage or name] = points
     return panels

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers.logger import DummyLogger
 
+from ..devices.launch import is_first_process
 from ..errors import Finished, RunError
 from ..saving.atomic import write_text
 from ..saving.runs import is_run
@@ -62,25 +64,35 @@ def tensorboard_logger(run: Path, project: str, first_step: int | None) -> Logge
 
 def mlflow_logger(run: Path, project: str, first_step: int | None) -> Logger:
     """A database in the run's folder, unless MLFLOW_TRACKING_URI names a server."""
-    # MLflow keeps a connection by its address for the whole process, so the path is absolute.
-    database = f"sqlite:///{(run / 'mlflow.db').resolve().as_posix()}"
-    return MLflowRun(
-        run,
-        experiment_name=project,
-        run_name=run.name,
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", database),
-        artifact_location=(run / "mlflow").resolve().as_uri(),
-    )
+    if not is_first_process():
+        return DummyLogger()  # in each process, MLflow would make the same tables
+    return MLflowRun(run, project)
 
 
 class MLflowRun(MLFlowLogger):
     """Keeps the id that MLflow gives a run, so that whatever goes on with the run goes on in it."""
 
-    def __init__(self, run: Path, **settings: Any) -> None:
+    def __init__(self, run: Path, project: str) -> None:
         self.folder = run
         self.file = run / "mlflow.id"
-        has_begun = is_run(run)  # MLflow would refuse other settings for a run that was killed before it had begun
-        super().__init__(run_id=(text_of(self.file) if has_begun else "") or None, **settings)
+        database = run / "mlflow.db"
+        server = os.environ.get("MLFLOW_TRACKING_URI")
+        # MLflow would refuse other settings for a run that was killed before it had begun.
+        run_id = text_of(self.file) if is_run(run) and (server or database.exists()) else ""
+        if not (run_id or server):
+            for unfinished in run.glob(f"{database.name}*"):  # a kill in the middle may leave some tables out
+                unfinished.unlink()
+        with one_line_of_mlflow(f"with {self.file} or {database} away, MLflow begins a new run"):
+            super().__init__(
+                experiment_name=project,
+                run_name=run.name,
+                # MLflow keeps a connection by its address for the whole process, so the path is absolute.
+                tracking_uri=server or f"sqlite:///{database.resolve().as_posix()}",
+                artifact_location=(run / "mlflow").resolve().as_uri(),
+                run_id=run_id or None,
+            )
+            if run_id:
+                self._mlflow_client.get_run(run_id)
 
     @property
     def save_dir(self) -> str:
@@ -94,6 +106,18 @@ class MLflowRun(MLFlowLogger):
         if self._run_id and self._run_id != text_of(self.file):  # only the first process has one
             write_text(self.file, self._run_id)
         return client
+
+
+@contextmanager
+def one_line_of_mlflow(hint: str) -> Iterator[None]:
+    """Turn what MLflow and its database raise into a RunError."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise RunError(f"logger mlflow: {str(error).splitlines()[0]}", f"--logger csv; {hint}") from error
 
 
 def wandb_logger(run: Path, project: str, first_step: int | None) -> Logger:

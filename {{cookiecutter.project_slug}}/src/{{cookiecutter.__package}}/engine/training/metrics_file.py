@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
+
+from ..saving.atomic import part_of
 
 
 class MetricsFile(CSVLogger):
@@ -39,22 +42,18 @@ class Rows(ExperimentWriter):
 
     def _check_log_dir_exists(self) -> None:
         """Read the rows of the run so far; Lightning would delete them here."""
-        self.rows_before: list[dict[str, Any]] = []
-        self.columns_before: list[str] = []
-        path = Path(self.metrics_file_path)
-        if path.exists():
-            with path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                self.rows_before = list(reader)
-                self.columns_before = list(reader.fieldnames or [])
+        self.columns_before, self.rows_before = read(Path(self.metrics_file_path))
         self.written = len(self.rows_before)
 
     def truncate(self, rows: int) -> None:
-        """Truncate to the first `rows` rows; the resumed run logs the rest again."""
+        """Truncate to the first `rows` rows; the resumed run logs the rest again. Says so if some of them are gone."""
         first_rows, self.rows_before = self.rows_before[:rows], []
-        self.metrics_keys = self.columns_before if first_rows else []
-        self.written = len(first_rows)
-        self._replace(first_rows)
+        readable = [row for row in first_rows if is_whole(row)]
+        if len(readable) < rows:
+            put_aside(Path(self.metrics_file_path), rows - len(readable), rows)
+        self.metrics_keys = self.columns_before if readable else []
+        self.written = len(readable)
+        self._replace(readable)
 
     def save(self) -> None:
         if self.metrics and self.rows_before:  # nothing has said what to keep: this training starts over
@@ -73,12 +72,50 @@ class Rows(ExperimentWriter):
             path.unlink(missing_ok=True)
             return
         # In place, a kill or a full disk in the middle of writing would lose the rows before.
-        part = path.with_name(".metrics.csv.part")
-        with part.open("w", newline="") as file:
+        part = part_of(path)
+        part.unlink(missing_ok=True)  # also if somebody has made a link of it
+        with part.open("x", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
             writer.writeheader()
             writer.writerows(rows)
         os.replace(part, path)
+
+
+def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns and rows of a file, as far as they can be read; none if there is no file."""
+    rows = []
+    try:
+        with path.open(newline="", errors="replace") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            for row in reader:
+                rows.append(row)
+    except (FileNotFoundError, IsADirectoryError):
+        return [], []
+    except csv.Error:  # what follows is no text
+        pass
+    return columns, rows
+
+
+def is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row has a number in each of its cells, if any, and a step."""
+    try:
+        values = [float(value) for value in row.values() if value != ""]
+    except (TypeError, ValueError):  # a row that is too short has None, one that is too long a list
+        return False
+    return bool(values) and row.get("step", "").isdigit()
+
+
+def put_aside(path: Path, lost: int, rows: int) -> None:
+    """Keep a damaged file under another name, and say what is missing."""
+    kept = "it is gone"
+    if path.exists():
+        number = 1
+        while (damaged := path.with_name(f"{path.stem}.damaged-{number}.csv")).exists():
+            number += 1
+        path.rename(damaged)
+        kept = f"the file as it was is {damaged.name}"
+    print(f"{path} has lost {lost} of its first {rows} rows; {kept}", file=sys.stderr)
 
 
 def metrics_file_of(trainer: pl.Trainer) -> MetricsFile | None:

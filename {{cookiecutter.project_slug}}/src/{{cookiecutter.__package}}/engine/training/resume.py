@@ -119,6 +119,7 @@ class LastCheckpoint(pl.Callback):
         checkpoint["resume"] = {
             "finished": self._finished,
             "processes": trainer.world_size,
+            "threads": torch.get_num_threads(),
             "rows": rows.written + len(rows.metrics) if rows else 0,
             "logged_steps": loop_state.logged_steps(trainer),
             # Each process has seen other samples, and goes on with its own.
@@ -135,6 +136,8 @@ class LastCheckpoint(pl.Callback):
     ) -> None:
         self._saved = dict(checkpoint.get("resume", {}))
         self._saved_loaders = loop_state.saved_loader_states(checkpoint)
+        if self._saved.get("processes") == trainer.world_size:
+            keep_threads(self._saved.get("threads", torch.get_num_threads()), trainer.is_global_zero)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write last.ckpt, with metrics.csv up to the same moment."""
@@ -193,6 +196,20 @@ class LastCheckpoint(pl.Callback):
 def random_seed() -> int:
     """That of seed_everything, or any where it is not set."""
     return int(os.environ.get("PL_GLOBAL_SEED") or torch.initial_seed())
+
+
+def keep_threads(threads: int, tells: bool) -> None:
+    """Compute with as many threads as before: sums over other parts differ in their last bits."""
+    if threads == torch.get_num_threads():
+        return
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    line = f"CPU threads per process: {threads}, as this training had before"
+    if threads > cores:
+        line = f"CPU threads per process: not {threads} as before, since there are {cores} cores; this is not exact"
+    else:
+        torch.set_num_threads(threads)
+    if tells:
+        print(line, file=sys.stderr)
 
 
 def stopped(signum: int, trainer: pl.Trainer) -> Stopped:

@@ -1,6 +1,7 @@
 """Learning-rate schedules, and when Lightning steps them."""
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.cli import ReduceLROnPlateau
@@ -39,6 +40,19 @@ class WarmupCosine(LRScheduler):
             # A copy, since a learning rate that is a tensor is changed in place.
             self.base_lrs.append(group.setdefault("initial_lr", lr.clone() if isinstance(lr, Tensor) else lr))
         return [peak * self.factor(self.last_epoch) for peak in self.base_lrs]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on; where the training is longer or shorter now than it was, along the curve of its new length."""
+        total_steps = self.total_steps
+        super().load_state_dict(state_dict)
+        if self.total_steps == total_steps:
+            return
+        self.total_steps = total_steps
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def factor(self, step: int) -> float:
         """Fraction of the peak at `step`, counted from 0."""

@@ -3,9 +3,7 @@
 import os
 import platform
 import random
-import shutil
 import sysconfig
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .engine.saving.atomic import new_folder
 from .engine.training.batches import Batches, SizedDataset
 
 # Tests and other people's packages are installed in some places and not in others.
@@ -64,19 +63,11 @@ class DataModule(pl.LightningDataModule):
         files = library_files()
         if not files:
             raise RuntimeError("this Python comes without the source of its standard library; use another build")
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder.parent))
-        try:
-            parts = split(files, self.val_fraction, self.test_fraction, self.seed)
+        parts = split(files, self.val_fraction, self.test_fraction, self.seed)
+        with new_folder(self.folder) as folder:
             for name, members in zip(PARTS, parts, strict=True):
-                with (part / name).open("wb") as tokens:
+                with (folder / name).open("wb") as tokens:
                     tokens.writelines(file.read_bytes() for file in members)
-            part.rename(self.folder)  # all of it at once, also where another host does the same
-        except OSError:
-            if not self.folder.exists():
-                raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
     def setup(self, stage: str) -> None:
         self.train, self.val, self.test = (Windows(self.folder / name, self.context) for name in PARTS)
