@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CHOICES, PROJECT, QUESTIONS, ROOT, bake_into, pyproject
+from conftest import CHOICES, PROGRAMS, PROJECT, QUESTIONS, ROOT, bake_into, pyproject, run
 
 PARTS = [".gitattributes", "cookiecutter.json", "lit_answers.py", "hooks", "templates", PROJECT.name]
 PACKAGE = "src/{{cookiecutter.__package}}"
@@ -33,6 +33,13 @@ BAKE_EACH = """
 import json, pathlib, sys, conftest
 for index, answers in enumerate(json.loads(sys.argv[1])):
     conftest.bake_into(pathlib.Path(sys.argv[2], str(index)), **answers)
+"""
+
+SAME_WEIGHTS = """
+import torch
+ends = [torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True) for run in ("untouched", "stopped")]
+weights = [end["state_dict"] for end in ends]
+print(all(map(torch.equal, *(one.values() for one in weights))))
 """
 
 
@@ -438,3 +445,26 @@ def test_wrong_answers_to_link_are_seen_in_the_difference(template, tmp_path):
     project = commit(bake_into(tmp_path, logger="csv"))
     cruft(project, "link", template, "--no-input", "--checkout", "v1")
     assert "wandb" in cruft(project, "diff")
+
+
+def test_half_done_run_goes_on_exactly_after_an_update_over_an_edited_front(template, project, python):
+    append(project / "src/lit_project/data.py", MINE)
+    commit(project)
+    shutil.copy(PROGRAMS / "stop.py", project)
+    flags = ["--preset=mlp", "--trainer.max_epochs=3", "--trainer.enable_progress_bar=false"]
+    run([python, "-m", "lit_project", "fit", "--run=untouched", *flags], project)
+    run([python, "stop.py", "20", "fit", "--run=stopped", *flags], project, code=143)
+    manifest = f"{PROJECT.name}/{PACKAGE}/engine/command/manifest.py"
+    replace(template / manifest, "FORMAT = 1", "FORMAT = 2")
+    append(template / MODEL, THEIRS)
+    release(template, "v2")
+    (project / "stop.py").unlink()
+    update(project)
+    assert "FORMAT = 2" in read(project / "src/lit_project/engine/command/manifest.py")
+    assert read(project / "src/lit_project/data.py").endswith(MINE)
+    assert read(project / "src/lit_project/model.py").endswith(THEIRS)
+    run([python, "-m", "lit_project", "fit", "--run=stopped", *flags], project)
+    ends = [(project / "runs" / name / "metrics.csv").read_bytes() for name in ("untouched", "stopped")]
+    assert ends[0] == ends[1]
+    (line,) = run([python, "-c", SAME_WEIGHTS], project).splitlines()
+    assert line == "True"

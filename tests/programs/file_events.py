@@ -116,7 +116,7 @@ def run(logger, every, first):
     code, events = fit("untouched", flags)
     assert code == 0, Path("untouched.log").read_text()
     failed, kills = [], 0
-    saved = next(number for number, event in enumerate(events, 1) if event.endswith("last.ckpt"))
+    saved = next(number for number, event in enumerate(events, 1) if event.endswith("last.ckpt.part"))
     half_code, _ = fit("half", flags, last=saved + 3)
     assert half_code == -signal.SIGKILL
     shutil.copytree("runs/half", "runs/copy", symlinks=True)

@@ -67,7 +67,7 @@ def test_network_of_a_stranger_has_its_own_width(short, capfd):
     assert (stranger / "test.json").exists()
 
 
-FILES = ["test.json", "metrics.csv", ".metrics.csv.part", "predictions.pt", "curves.png", "config.yaml", "checkpoints"]
+FILES = ["test.json", "metrics.csv", ".metrics.csv.part", "predictions.pt", "curves.png", "config.yaml", "checkpoints", "wandb"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -93,5 +93,7 @@ def test_links_within_a_run_and_runs_that_are_links_are_fine(trained, capfd):
     shutil.move(RUN, "outside/one")
     RUN.symlink_to(Path("outside/one").resolve())
     (RUN / "newest.csv").symlink_to("metrics.csv")
+    (RUN / "wandb/offline-run-1/logs").mkdir(parents=True)
+    (RUN / "wandb/offline-run-1/logs/debug-core.log").symlink_to(OUTSIDE.resolve() / "log")  # W&B does so
     main(["test", "--run=one"])
     assert Path("outside/one/test.json").exists()

@@ -47,6 +47,9 @@ def modules_of(model: type[pl.LightningModule]) -> list[str]:
 def refuse_links(run: Path) -> None:
     """Raise RunError for a link that leads out of a run's folder: what a command writes would land there."""
     for folder, folders, files in os.walk(run):
+        if Path(folder).parent == run / "wandb":  # W&B links its own log, in folders that it writes only once
+            folders.clear()
+            continue
         for path in (Path(folder, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(run.resolve()):
                 raise RunError(f"{path} is a link out of the run's folder: nothing is written through it", "rm it")
