@@ -1,5 +1,7 @@
 """What a model must keep to, whichever it is. Yours: change it with model.py, network.py and objective.py."""
 
+import dataclasses
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -31,6 +33,10 @@ def first_samples(batch, count):
     def cut(part):
         if isinstance(part, dict):
             return {key: cut(value) for key, value in part.items()}
+        if dataclasses.is_dataclass(part):
+            return dataclasses.replace(part, **{name: cut(value) for name, value in vars(part).items()})
+        if hasattr(part, "_fields"):  # a named tuple
+            return part._make(map(cut, part))
         if isinstance(part, list | tuple) and (part is batch or len(part) != samples):
             return [cut(value) for value in part]
         return part[:count]
