@@ -41,8 +41,7 @@ def replace(path: Path, part: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole: what a kill or a power cut leaves is the file before, or this one."""
     part = part_of(path)
-    part.unlink(missing_ok=True)  # also if somebody has made a link of it
-    with part.open("x", encoding="utf-8") as file:
+    with part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -73,8 +73,7 @@ class Rows(ExperimentWriter):
             return
         # In place, a kill or a full disk in the middle of writing would lose the rows before.
         part = part_of(path)
-        part.unlink(missing_ok=True)  # also if somebody has made a link of it
-        with part.open("x", newline="") as file:
+        with part.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
             writer.writeheader()
             writer.writerows(rows)
