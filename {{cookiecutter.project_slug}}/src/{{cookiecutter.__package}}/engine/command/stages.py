@@ -1,5 +1,6 @@
 """The commands fit, validate, test and predict: settings in, run folder out."""
 
+import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..errors import RunError
 from ..saving import checkpoints, weights
 from ..saving.lock import locked
 from ..saving.runs import CONFIG, Runs, remove_if_empty
+from ..saving.secrets import masked
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.module import EngineModule
@@ -74,6 +76,7 @@ class CLI(LightningCLI):
 
     def __init__(self, args: list[str], project: Project) -> None:
         self.stage = args[0]
+        self.command = shlex.join([project.program, *masked(args)])
         self.project = project
         self.parts = project.load_parts()
         settings = self._choose_run(args[1:])
@@ -236,6 +239,11 @@ class CLI(LightningCLI):
             return loggers.run_loggers(as_list(config.logger), self.run, self.project.package, first_step)
         own = as_list(config.trainer.logger or None)
         return own if is_fit else loggers.without_csv(own)
+
+    def before_fit(self) -> None:
+        reports.before_command(self.trainer, self.run, self.command)
+
+    before_validate = before_test = before_predict = before_fit
 
     def after_fit(self) -> None:
         reports.after_training(self.trainer, self.run, self.project)
