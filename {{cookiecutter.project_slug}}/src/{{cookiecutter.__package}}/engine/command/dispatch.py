@@ -7,6 +7,7 @@ import sys
 
 from ..errors import Finished, RunError, Stopped
 from .arguments import naming
+from .log_lines import write_at_once
 from .project import Project
 
 # By command: what the help says of it.
@@ -32,6 +33,7 @@ def run(args: list[str] | None, project: Project) -> None:
             user can mend; with 130, 138 or 143 when the command was stopped by SIGINT, SIGUSR1 or SIGTERM.
     """
     args = sys.argv[1:] if args is None else args
+    write_at_once()
     try:
         dispatch(args, project)
     except RunError as error:

@@ -1,7 +1,9 @@
 """What a log shows: the messages of a run, without those that nobody can act on."""
 
+import io
 import logging
 import re
+import sys
 import warnings
 
 # A pattern of each warning, and where it comes from.
@@ -12,14 +14,32 @@ IRRELEVANT_WARNINGS = (
     ".*not supported by the model summary.*",
     ".*overrides the configure_model callback.*",  # which does nothing without shards
 )
+# The same for messages.
+IRRELEVANT_MESSAGES = (
+    "Tip:",
+    "default `ModelSummary`",
+    "to estimate number of stepping batches",
+    # The first lines of a command name its devices. What is there and not used is told.
+    "^GPU available: False",
+    "^GPU available: .*used: True",
+    "^TPU available: False",
+    "^LOCAL_RANK: ",
+)
+
+
+def write_at_once() -> None:
+    """Have the standard output show each line when it is printed, in a log file too, whatever its locale can write."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def silence_irrelevant_messages() -> None:
     """Silence Lightning's messages that users cannot act on."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_relevant)
+    for module in ("utilities.rank_zero", "accelerators.cuda"):
+        logging.getLogger(f"pytorch_lightning.{module}").addFilter(is_relevant)
     for pattern in IRRELEVANT_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
 
 
 def is_relevant(record: logging.LogRecord) -> bool:
-    return not re.search("Tip:|default `ModelSummary`|to estimate number of stepping batches", record.getMessage())
+    return not re.search("|".join(IRRELEVANT_MESSAGES), record.getMessage())

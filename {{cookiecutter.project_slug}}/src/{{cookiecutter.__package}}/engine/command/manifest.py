@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shlex
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -17,28 +16,28 @@ import torch
 
 from ..errors import RunError
 from ..saving.atomic import write_text
-from ..saving.secrets import masked
 
 FILE = "manifest.json"
 FORMAT = 1  # of the whole run folder; a later template reads the earlier ones
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy")
 
 
-def write(run: Path, command: list[str], trainer: pl.Trainer) -> None:
+def write(run: Path, program: str, command: str, trainer: pl.Trainer) -> None:
     """Write the manifest of a training that begins.
 
     Args:
         run: the run's folder.
-        command: the program's name, and the words of its command line.
+        program: the name of the installed command.
+        command: the command line, without secrets.
         trainer: the Trainer, once it has its devices.
     """
     seed = os.environ.get("PL_GLOBAL_SEED")
     manifest = {
         "format": FORMAT,
-        "command": shlex.join(masked(command)),
+        "command": command,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "git": git_state(Path(__file__).parent),
-        "versions": versions((*PACKAGES, command[0])),
+        "versions": versions((*PACKAGES, program)),
         "hardware": hardware(trainer),
         "seed": int(seed) if seed else None,
     }

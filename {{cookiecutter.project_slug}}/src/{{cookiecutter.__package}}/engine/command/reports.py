@@ -1,26 +1,47 @@
 """What a command prints at its end, and the metrics that it writes into the run folder."""
 
 import json
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from ..saving.runs import is_run
+from ..training.display import is_terminal, say
 from ..training.predictions import FILE as PREDICTIONS
-from ..training.resume import LastCheckpoint
+from ..training.resume import LastCheckpoint, is_trial
 from .arguments import naming
 from .project import Project
 from .trainer_callbacks import callback_of
 
 
+def before_command(trainer: pl.Trainer, run: Path, command: str) -> None:
+    """Say where and on what a command runs; in a log file also with which words, and when."""
+    in_log = {} if is_terminal() else {"Command": command, "Started": time.strftime("%Y-%m-%d %H:%M:%S")}
+    folder = not is_trial(trainer) and run.resolve()
+    print_titled(trainer, {**in_log, "Run folder": folder, "Devices": devices(trainer)})
+
+
+def devices(trainer: pl.Trainer) -> str:
+    """Such as "2 x CPU on HOST, precision 32-true"."""
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    hosts = f"{trainer.num_nodes} hosts, from {socket.gethostname()}" if trainer.num_nodes > 1 else socket.gethostname()
+    return f"{trainer.world_size} x {name} on {hosts}, precision {trainer.precision}"
+
+
 def before_going_on(path: Path, saved: dict[str, Any], run: Path) -> None:
-    """Say whose training goes on, unless it is the run's own."""
-    if path.parent.parent.resolve() != run.resolve():
-        finished = ", where it had ended" if saved.get("resume", {}).get("finished") else ""
-        place = f"step {saved['global_step']}, epoch {saved['epoch']}{finished}"
-        print(f"Goes on with the training of {path} from {place}; --init_from begins a new one with its weights")
+    """Say from where a training goes on, and whose it is unless it is the run's own."""
+    finished = ", where it had ended" if saved.get("resume", {}).get("finished") else ""
+    place = f"step {saved['global_step']}, epoch {saved['epoch']}{finished}"
+    if path.parent.parent.resolve() == run.resolve():
+        say(f"Goes on from {place}")
+    else:
+        say(f"Goes on with the training of {path} from {place}; --init_from begins a new one with its weights")
 
 
 def after_training(trainer: pl.Trainer, run: Path, project: Project) -> None:
@@ -71,6 +92,10 @@ def print_lines(trainer: pl.Trainer, run: Path, lines: dict[str, object]) -> Non
     curves = run / "curves.png"
     lines["Run folder"] = run.exists() and any(run.iterdir()) and run.resolve()  # a trial keeps nothing
     lines["Curves"] = curves.exists() and curves.resolve()
+    print_titled(trainer, lines)
+
+
+def print_titled(trainer: pl.Trainer, lines: dict[str, object]) -> None:
     for title, text in lines.items():
         if text and trainer.is_global_zero:
-            print(f"{title + ':':13}{text}")
+            say(f"{title + ':':13}{text}")

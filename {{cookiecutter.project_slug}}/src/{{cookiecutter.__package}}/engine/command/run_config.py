@@ -27,10 +27,10 @@ class RunConfig(pl.Callback):
         config: every setting of the training, without secrets.
         text: the same as YAML.
         begun: the weights with which the run began, if they were not new.
-        command: the program's name, and the words of its command line.
+        command: the program's name, and the command line without secrets.
     """
 
-    def __init__(self, config: Namespace, text: str, begun: InitFrom | None, command: list[str]) -> None:
+    def __init__(self, config: Namespace, text: str, begun: InitFrom | None, command: tuple[str, str]) -> None:
         self.config = config
         self.text = text
         self.begun = begun
@@ -45,7 +45,7 @@ class RunConfig(pl.Callback):
                 if not isinstance(logger, MetricsFile):  # MLflow takes each setting once
                     logger.log_hyperparams(self.config.as_dict())
             write_record(run, self.begun)
-            manifest.write(run, self.command, trainer)
+            manifest.write(run, *self.command, trainer)
             self._keep(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:

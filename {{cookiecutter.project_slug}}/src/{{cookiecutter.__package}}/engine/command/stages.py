@@ -1,5 +1,6 @@
 """The commands fit, validate, test and predict: settings in, run folder out."""
 
+import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..errors import RunError
 from ..saving import checkpoints, weights
 from ..saving.lock import locked
 from ..saving.runs import Runs, remove_if_empty
+from ..saving.secrets import masked
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.curves import draw_if_missing
@@ -76,7 +78,7 @@ class CLI(LightningCLI):
 
     def __init__(self, args: list[str], project: Project) -> None:
         self.stage = args[0]
-        self.command = [project.program, *args]
+        self.command = shlex.join([project.program, *masked(args)])
         self.project = project
         follow_first_process(project.variable("FIRST_PROCESS"))
         self.parts = project.load_parts()
@@ -219,7 +221,7 @@ class CLI(LightningCLI):
             callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
-            callbacks.append(RunConfig(*self.kept, self.begun, self.command))
+            callbacks.append(RunConfig(*self.kept, self.begun, (self.project.program, self.command)))
         launched = launcher_settings()
         plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
         return super().instantiate_trainer(
@@ -245,6 +247,11 @@ class CLI(LightningCLI):
             return loggers.run_loggers(as_list(config.logger), self.run, self.project.package, first_step)
         own = as_list(config.trainer.logger or None)
         return own if is_fit else loggers.without_csv(own)
+
+    def before_fit(self) -> None:
+        reports.before_command(self.trainer, self.run, self.command)
+
+    before_validate = before_test = before_predict = before_fit
 
     def after_fit(self) -> None:
         reports.after_training(self.trainer, self.run, self.project)

@@ -39,13 +39,16 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
     switched_off = tuple(kind for switch, kind in SWITCHES.items() if config.trainer[switch] is False)
     if not has_logger:
         switched_off += (LearningRateMonitor,)
+    given = [*as_list(config.trainer.callbacks), *callers]
+    if any(isinstance(callback, ProgressBar) for callback in given):
+        switched_off += (ProgressBar,)  # theirs takes the place of ours
     configured = [config[section] for section in SECTIONS if config[section] is not None]
     sections = [callback for callback in configured if not isinstance(callback, switched_off)]
     # A checkpoint is saved before other callbacks see the batch that follows it.
     sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
     own = [RefuseUntrained(), FollowThaw(), CheckMonitors(), Curves(), SavePredictions()]
-    return [*sections, *same_batches, *as_list(config.trainer.callbacks), *callers, *own]
+    return [*sections, *same_batches, *given, *own]
 
 
 def keep_in_run(run: Path, callbacks: Sequence[pl.Callback], profiler: Profiler | str | None) -> None:

@@ -4,13 +4,17 @@ from typing import Any, final
 
 import pytorch_lightning as pl
 from pytorch_lightning import callbacks
+from pytorch_lightning.utilities.model_summary import get_formatted_model_size, get_human_readable_count
 
 from ..devices.sharding import children_with_parameters
 from ..errors import RunError
 from .batches import Batches
+from .display import say
 from .freezing import Freeze
 from .loop_state import training_loaders
+from .progress import ProgressBar
 from .resume import LastCheckpoint
+from .sets import StageMetrics
 from .stream import Stream
 
 
@@ -41,16 +45,28 @@ class LearningRateMonitor(callbacks.LearningRateMonitor):
 
 
 @final
-class ProgressBar(callbacks.RichProgressBar):
-    """Lightning's, without the number of the version: a run has a name, and lines have 80 columns."""
+class ModelSummary(callbacks.ModelSummary):
+    """Lightning's, in few lines of plain text, without what the engine keeps in a model."""
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
-
-
-@final
-class ModelSummary(callbacks.RichModelSummary):
-    """Lightning's RichModelSummary."""
+    @staticmethod
+    def summarize(
+        summary_data: list[tuple[str, list[str]]],
+        total_parameters: int,
+        trainable_parameters: int,
+        model_size: float,
+        *_: Any,
+        **__: Any,
+    ) -> None:
+        columns = dict(summary_data)
+        shown = [columns[title] for title in ("Name", "Type", "Params", "In sizes", "Out sizes") if title in columns]
+        kinds = zip(columns["Name"], columns["Type"], strict=True)
+        engines = tuple(f"{name}." for name, kind in kinds if kind == StageMetrics.__name__)
+        rows = [row for row in zip(*shown, strict=True) if not f"{row[0]}.".startswith(engines)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        trained, of_all = (get_human_readable_count(int(n)).strip() for n in (trainable_parameters, total_parameters))
+        say(f"Trainable params: {trained} of {of_all}, {get_formatted_model_size(model_size)} MB")
 
 
 # By section of the configuration. If a section is null or missing, the run goes without that callback.

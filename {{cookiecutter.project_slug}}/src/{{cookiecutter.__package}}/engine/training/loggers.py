@@ -129,7 +129,15 @@ def wandb_logger(run: Path, project: str, first_step: int | None) -> Logger:
 
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     # W&B's own process keeps the working folder in which it was started, so the path is absolute.
-    return WandbRun(project=project, name=run.name, save_dir=run.resolve(), mode=mode, id=wandb_id(run), resume="allow")
+    return WandbRun(
+        project=project,
+        name=run.name,
+        save_dir=run.resolve(),
+        mode=mode,
+        id=wandb_id(run),
+        resume="allow",
+        settings=wandb.Settings(quiet=True),  # without a copy of metrics.csv at the end, in 25 lines
+    )
 
 
 def wandb_id(run: Path) -> str:

@@ -184,6 +184,18 @@ def logged_names(trainer: pl.Trainer) -> set[str]:
     return {result.meta.name for result in results.values()}
 
 
+def metrics_of_step(trainer: pl.Trainer) -> dict[str, float]:
+    """What the training has logged at its newest step: what the model shows with `prog_bar`, or else all of it."""
+    results: Any = trainer.fit_loop.epoch_loop._results
+    metrics = results.metrics(on_step=True)
+    return metrics["pbar"] or {name: value.item() for name, value in metrics["callback"].items()}
+
+
+def completed_batches(trainer: pl.Trainer) -> int:
+    """How many batches of the present epoch are done."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.completed
+
+
 def metric_states(module: nn.Module) -> MetricStates:
     """What each torchmetrics metric has seen since its last reset."""
     for collection in module.modules():
