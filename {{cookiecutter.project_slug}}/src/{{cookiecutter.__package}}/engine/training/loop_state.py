@@ -184,6 +184,13 @@ def logged_names(trainer: pl.Trainer) -> set[str]:
     return {result.meta.name for result in results.values()}
 
 
+def is_logged(module: pl.LightningModule, name: str) -> bool:
+    """Whether the epoch that is running has logged this already, from the same hook."""
+    results: Any = module.trainer._results
+    result = results and results.get(f"{module._current_fx_name}.{name}")
+    return bool(result) and not result.has_reset
+
+
 def metric_states(module: nn.Module) -> MetricStates:
     """What each torchmetrics metric has seen since its last reset."""
     for collection in module.modules():
