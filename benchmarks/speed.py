@@ -80,7 +80,7 @@ def measure(task: str) -> dict[str, float]:
             return self.make_optimizer(self.parameters())
 
     parts = Parts()
-    main(["fit", "--run=parts", "--trainer.max_steps=1", "--trainer.max_epochs=1", *FLAGS[task]], [parts])
+    main(["fit", "--trainer.fast_dev_run=1", *FLAGS[task]], [parts])
     model, data = parts.model, parts.data
 
     def loader():
