@@ -23,6 +23,7 @@ from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.curves import draw_if_missing
 from ..training.module import EngineModule
+from ..training.profiling import NoProfile
 from . import changes, manifest, reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
 from .init_from import InitFrom, init_from, refuse_contradictions
@@ -228,6 +229,7 @@ class CLI(LightningCLI):
             callbacks=callbacks,
             logger=logger,
             plugins=plugins,
+            profiler=config.trainer.profiler or NoProfile(),
             default_root_dir=str(self.run),
             **switches_of_absent_callbacks(callbacks),
             **launched,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset, TensorDataset, get_worker_info
 
 from ..devices.processes import rank_and_world_size
 from ..errors import RunError
@@ -30,7 +30,10 @@ NOT_OURS_TO_GIVE = {"batch_size", "shuffle", "sampler", "batch_sampler", "genera
 
 
 class SizedDataset(Protocol):
-    """A dataset with a length. One that has `__getitems__` too is asked for a whole batch at once."""
+    """A dataset with a length. One that has `__getitems__` too is asked for all samples of a batch at once.
+
+    One that has a method `batch(indices)` is asked for the batch itself, which saves collating it.
+    """
 
     def __len__(self) -> int: ...
 
@@ -78,8 +81,10 @@ class Batches:
             raise RunError("Batches has both shuffle and an order", "order alone; it has a generator to shuffle with")
         in_order = order or (shuffled(len(dataset)) if shuffle else unshuffled(len(dataset)))
         self.batch_sampler = SeededBatchSampler(in_order, batch_size, drop_last, seed)
+        collated = "collate_fn" not in options and gives_batches(dataset)
+        options |= {"collate_fn": unchanged} if collated else {}
         self.loader = loader_of(
-            SeededDataset(dataset), num_workers, options, NOT_OURS_TO_GIVE, batch_sampler=self.batch_sampler
+            SeededDataset(dataset, collated), num_workers, options, NOT_OURS_TO_GIVE, batch_sampler=self.batch_sampler
         )
 
     def __len__(self) -> int:
@@ -127,6 +132,26 @@ def loader_of(
     defaults = {"persistent_workers": num_workers > 0, "pin_memory": torch.cuda.is_available()}
     generator = torch.Generator()  # so that starting workers draws nothing from the training's own generator
     return DataLoader(dataset, num_workers=num_workers, generator=generator, **{**defaults, **options, **ours})
+
+
+def gives_batches(dataset: object) -> bool:
+    """Whether a dataset can give a batch as a whole: by a method of its own, or because its tensors lie in memory."""
+    if type(dataset) is Subset:
+        return gives_batches(dataset.dataset)
+    return type(dataset) is TensorDataset or hasattr(dataset, "batch")
+
+
+def batch_of(dataset: Any, indices: list[int]) -> Any:
+    """The batch with these samples, from a dataset that can give it as a whole."""
+    if type(dataset) is Subset:
+        return batch_of(dataset.dataset, [dataset.indices[index] for index in indices])
+    if type(dataset) is TensorDataset:
+        return [tensor[indices] for tensor in dataset.tensors]
+    return dataset.batch(indices)
+
+
+def unchanged(batch: Any) -> Any:
+    return batch
 
 
 def shuffled(samples: int) -> Order:
@@ -224,18 +249,24 @@ class SeededBatchSampler(Sampler[Any]):
 class SeededDataset(Dataset[Any]):
     """Loads each batch with random generators that are seeded for it.
 
+    Args:
+        dataset: where the samples come from.
+        collated: whether it gives batches as a whole.
+
     Attributes:
         checks_repeat: whether the first batch is loaded twice, and a line printed if the two differ.
     """
 
-    def __init__(self, dataset: SizedDataset) -> None:
+    def __init__(self, dataset: SizedDataset, collated: bool) -> None:
         self.dataset = dataset
+        self.collated = collated
         self.checks_repeat = False
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitems__(self, request: Request) -> list[Any]:
+    def __getitems__(self, request: Request) -> Any:
+        """The samples of a batch, or the batch itself."""
         samples = self._load(*request)
         # Here, in the worker: a dataset may open its files with the first batch, and no process may share them.
         if self.checks_repeat and is_first_worker():
@@ -244,8 +275,10 @@ class SeededDataset(Dataset[Any]):
                 tell_not_repeated(self.dataset)
         return samples
 
-    def _load(self, seed: int, indices: list[int]) -> list[Any]:
+    def _load(self, seed: int, indices: list[int]) -> Any:
         seed_generators(seed)
+        if self.collated:
+            return batch_of(self.dataset, indices)
         if hasattr(self.dataset, "__getitems__"):
             return self.dataset.__getitems__(indices)
         return [self.dataset[index] for index in indices]

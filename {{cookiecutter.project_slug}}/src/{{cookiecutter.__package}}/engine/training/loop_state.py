@@ -196,6 +196,14 @@ def completed_batches(trainer: pl.Trainer) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.current.completed
 
 
+def is_logged(module: pl.LightningModule, name: str) -> bool:
+    """Whether the epoch that is running has logged this already, from the same hook."""
+    trainer: Any = module._trainer  # the public name raises an error without a Trainer
+    results = trainer and trainer._results
+    result = results and results.get(f"{module._current_fx_name}.{name}")
+    return bool(result) and not result.has_reset
+
+
 def metric_states(module: nn.Module) -> MetricStates:
     """What each torchmetrics metric has seen since its last reset."""
     for collection in module.modules():

@@ -8,12 +8,12 @@ from typing import IO, Any, cast
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 from typing_extensions import Self
 
 from ..devices.processes import weigh_by_share
 from ..devices.sharding import shard
-from .loop_state import running_set
+from .loop_state import is_logged, running_set
 from .samples import count_samples
 from .sets import Measures, StageMetrics
 
@@ -49,7 +49,7 @@ class EngineModule(pl.LightningModule):
 
     def metrics_of(self, stage: str) -> MetricCollection:
         """The metrics of a stage; while one of several sets is evaluated, those of this set."""
-        return self._measures_of(stage)[1].metrics
+        return self._measures_of(stage).metrics
 
     def log_stage(self, stage: str, loss: Tensor, batch: Any) -> Tensor:
         """Log a step's loss and the metrics of its stage, and return the loss to descend.
@@ -63,24 +63,22 @@ class EngineModule(pl.LightningModule):
             batch: the batch that it was computed from; its number of samples is the loss's weight.
         """
         samples = count_samples(batch)
-        name, measures = self._measures_of(stage)
-        for key, metric in measures.metrics.items(keep_base=False, copy_state=False):
-            self._log_metric(str(key), metric)
+        measures = self._measures_of(stage)
+        # Lightning reads metrics at the end of an epoch, so it is told of them once.
+        if not is_logged(self, measures.first_name):
+            for key, metric in measures.by_name(with_loss=stage != "train").items():
+                # Lightning looks for a metric's attribute only once, before the sets are known, so it is told one.
+                self.log(key, metric, on_step=False, on_epoch=True, add_dataloader_idx=False, metric_attribute=key)
         if stage == "train":
             loss, batch_loss = weigh_by_share(loss, samples)
             self.log("train/loss", batch_loss, prog_bar=True)
         else:
             measures.loss.update(loss, weight=samples)
-            self._log_metric(f"{name}/loss", measures.loss)
         return loss
 
-    def _measures_of(self, stage: str) -> tuple[str, Measures]:
+    def _measures_of(self, stage: str) -> Measures:
         name = "/".join(filter(None, [stage, running_set(self)]))
-        return name, self.stage_metrics.of(name, self.device)
-
-    def _log_metric(self, name: str, metric: Metric) -> None:
-        # Lightning looks for a metric's attribute only once, before the sets are known, so it is told one.
-        self.log(name, metric, on_step=False, on_epoch=True, add_dataloader_idx=False, metric_attribute=name)
+        return self.stage_metrics.of(name, self.device)
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from ..errors import RunError
 
@@ -41,6 +41,13 @@ class Measures(nn.Module):
         self.metrics = metrics.clone(prefix=f"{name}/")
         # Lightning's own mean over processes is wrong if their shares are not equal.
         self.loss = MeanMetric()
+        self.loss_name = f"{name}/loss"
+        self.first_name = next(iter(self.by_name(with_loss=True)))
+
+    def by_name(self, with_loss: bool) -> dict[str, Metric]:
+        """What is logged, by the name that it is given."""
+        metrics = {str(name): metric for name, metric in self.metrics.items(keep_base=False, copy_state=False)}
+        return {**metrics, self.loss_name: self.loss} if with_loss else metrics
 
 
 class StageMetrics(nn.Module):

@@ -105,14 +105,17 @@ class Windows(Dataset[tuple[Tensor, Tensor]]):
         return (self.tokens - 1) // self.context
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.__getitems__([index])[0]
+        inputs, targets = self.batch([index])
+        return inputs[0], targets[0]
 
-    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+    def batch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Windows as a batch: two of (batch, context)."""
         # Mapped for one batch: a worker needs nothing but the file's name, and memory holds no more than is read.
         text = np.memmap(self.file, dtype=np.uint8, mode="r")
         starts = [index * self.context for index in indices]
-        windows = [torch.from_numpy(text[start : start + self.context + 1].astype(np.int64)) for start in starts]
-        return [(window[:-1], window[1:]) for window in windows]
+        windows = np.stack([text[start : start + self.context + 1] for start in starts])
+        tokens = torch.from_numpy(windows.astype(np.int64))
+        return tokens[:, :-1], tokens[:, 1:]
 
 
 def library_files() -> list[Path]:

@@ -1,0 +1,195 @@
+"""A step of each task, beside compute alone, a plain loop and stock Lightning: microseconds of processor time.
+
+    python3 benchmarks/speed.py              # from the template's folder: bakes, measures, writes docs/speed.md
+
+Each way is measured in turn, in one process a task with one thread, in rounds; the table has medians. Everything is
+shown in a terminal of 80 columns, as a user would see it, since drawing a progress bar is part of a step's cost.
+"""
+
+import copy
+import json
+import os
+import platform
+import pty
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = {"regression": 1500, "vision": 300, "language": 40}
+FLAGS = {"regression": ["--data.batch_size=32", "--trainer.log_every_n_steps=50"], "vision": [], "language": []}
+ROUNDS = 3
+WAYS = ("compute", "plain", "lightning", "torchmetrics", "fit")
+TITLES = {
+    "compute": "compute on a fixed batch",
+    "plain": "plain loop (DataLoader, `.item()`, tqdm)",
+    "lightning": "stock Lightning, one logged loss",
+    "torchmetrics": "the same with torchmetrics",
+    "fit": "`fit`, every feature on",
+}
+
+
+def measure(task: str) -> dict[str, float]:
+    """In a baked project: microseconds a step, by way."""
+    import pytorch_lightning as pl
+    import torch
+    from lit_project.__main__ import main
+    from torch.utils.data import DataLoader
+    from tqdm import tqdm
+
+    steps = STEPS[task]
+    torch.set_num_threads(1)
+
+    class Parts(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            self.model, self.data = copy.deepcopy(pl_module), trainer.datamodule
+
+    class Clock(pl.Callback):
+        """From the end of the first tenth of the steps to their end."""
+
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == steps // 10:
+                self.begun = time.process_time()
+
+        def on_train_end(self, *_):
+            self.seconds = (time.process_time() - self.begun) / (steps - steps // 10)
+
+    class Stock(pl.LightningModule):
+        def __init__(self, model, metrics):
+            super().__init__()
+            self.network, self.objective = copy.deepcopy(model.network), copy.deepcopy(model.objective)
+            self.make_optimizer = model.optimizer
+            self.metrics = metrics and self.objective.metrics().clone(prefix="train/")
+
+        def training_step(self, batch, batch_idx):
+            inputs, targets = batch
+            outputs = self.network(inputs)
+            loss = self.objective(outputs, targets)
+            self.log("train/loss", loss, prog_bar=True)
+            if self.metrics:
+                self.objective.update_metrics(self.metrics, outputs.detach(), targets)
+                self.log_dict(self.metrics, on_step=False, on_epoch=True)
+            return loss
+
+        def configure_optimizers(self):
+            return self.make_optimizer(self.parameters())
+
+    parts = Parts()
+    main(["fit", "--trainer.fast_dev_run=1", *FLAGS[task]], [parts])
+    model, data = parts.model, parts.data
+
+    def loader():
+        return DataLoader(data.train, data.batch_size, shuffle=True)
+
+    def loop(batches):
+        network, objective = copy.deepcopy(model.network), copy.deepcopy(model.objective)
+        optimizer = model.optimizer([*network.parameters(), *objective.parameters()])
+        done = 0
+        while True:
+            for inputs, targets in batches():
+                if done == steps // 10:
+                    begun = time.process_time()
+                if done == steps:
+                    return (time.process_time() - begun) / (steps - steps // 10)
+                loss = objective(network(inputs), targets)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                yield loss
+                done += 1
+
+    def run(generator, look):
+        while True:
+            try:
+                look(next(generator))
+            except StopIteration as end:
+                return end.value
+
+    def compute():
+        batch = next(iter(loader()))
+        return run(loop(lambda: [batch]), lambda loss: None)
+
+    def plain():
+        total = []
+        return run(loop(lambda: tqdm(loader())), lambda loss: total.append(loss.item()))
+
+    def lightning(metrics=False):
+        clock = Clock()
+        trainer = pl.Trainer(max_steps=steps, max_epochs=-1, callbacks=[clock], default_root_dir="stock")
+        trainer.fit(Stock(model, metrics), loader())
+        shutil.rmtree("stock")
+        return clock.seconds
+
+    def fit():
+        clock = Clock()
+        flags = [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1", "--early_stopping.patience=1000000"]
+        main(["fit", "--run=speed", *flags, *FLAGS[task]], [clock])
+        shutil.rmtree("runs/speed")
+        return clock.seconds
+
+    ways = dict(zip(WAYS, (compute, plain, lightning, lambda: lightning(metrics=True), fit), strict=True))
+    times = {way: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way in WAYS:
+            times[way].append(1e6 * ways[way]())
+    return {way: statistics.median(seconds) for way, seconds in times.items()}
+
+
+def in_terminal(command: list[str], folder: Path) -> None:
+    """Run a command that sees a terminal, and show nothing of it."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = bytearray()
+
+    def drain() -> None:
+        try:
+            while part := os.read(ours, 2**16):
+                shown.extend(part)
+        except OSError:  # the other end is closed
+            pass
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    code = process.wait()
+    thread.join()
+    os.close(ours)
+    if code:
+        sys.exit(bytes(shown[-4000:]).decode(errors="replace"))
+
+
+def bake_and_measure(task: str) -> dict[str, float]:
+    out = ROOT / "build" / f"speed-{task}"
+    shutil.rmtree(out, ignore_errors=True)
+    uv = [sys.executable, str(ROOT / "tools/uv.py")]
+    bake = ["cookiecutter", str(ROOT), "--no-input", "--output-dir", str(out), f"task={task}", "logger=csv"]
+    subprocess.run([*uv, "run", *bake], cwd=ROOT, check=True, capture_output=True)
+    project = out / "lit-project"
+    in_terminal([*uv, "run", "--directory", str(project), "python", __file__, task], project)
+    return json.loads((project / "speed.json").read_text())
+
+
+def table(measured: dict[str, dict[str, float]]) -> str:
+    lines = ["| microseconds a step | " + " | ".join(TITLES.values()) + " | of the plain loop's speed |"]
+    lines.append("|---" * (len(WAYS) + 2) + "|")
+    for task, times in measured.items():
+        cells = [f"{times[way]:,.0f}" for way in WAYS]
+        lines.append(f"| {task} | {' | '.join(cells)} | {times['plain'] / times['fit']:.2f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        Path("speed.json").write_text(json.dumps(measure(sys.argv[1])))
+        sys.exit()
+    result = table({task: bake_and_measure(task) for task in STEPS})
+    where = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    text = f"# Speed\n\nMeasured by `python3 benchmarks/speed.py` on {date.today()}: {where}.\n\n{result}\n"
+    (ROOT / "docs/speed.md").write_text(text, encoding="utf-8")
+    print(text)
