@@ -67,7 +67,7 @@ def test_network_of_a_stranger_has_its_own_width(short, capfd):
     assert (stranger / "test.json").exists()
 
 
-FILES = ["test.json", "metrics.csv", ".metrics.csv.part", "predictions.pt", "curves.png", "config.yaml", "checkpoints", "wandb"]
+FILES = ["test.json", "metrics.csv", "predictions.pt", "curves.png", "config.yaml", "checkpoints", "wandb"]
 
 
 @pytest.mark.parametrize("name", FILES)
