@@ -1,8 +1,29 @@
 """Files and folders that are there whole or not at all, whenever the process dies."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
+
+from ..errors import RunError
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Make a folder if need be, in which files can be written; RunError if that is not possible.
+
+    Args:
+        folder: where it lies.
+        setting: the setting that names it, such as data.folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except (FileExistsError, NotADirectoryError):
+        reason = "a file is in its place"
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason:
+        raise RunError(f"{folder.absolute()} cannot be written: {reason}", f"--{setting} with another folder")
 
 
 def part_of(path: Path) -> Path:
