@@ -197,7 +197,7 @@ def test_half_done_run_that_began_with_new_weights_is_left_alone(old, short, sto
         (["fit", "--init_from=http://example.org/x.pt"], "download the file"),
         (["fit", "--init_from=old", "--ckpt_path=last"], "begins one with weights alone"),
         (["fit", "--init_partial"], "there is none"),
-        (["fit", "--init_from="], "neither a run nor a checkpoint"),
+        (["fit", "--init_from="], "--init_from is empty"),
         (["test", "--init_from=old"], "test uses a trained model"),
         (["fit", "--init_from=runs"], "neither a run nor a checkpoint"),
         (["fit", "--init_from=shards.ckpt"], "lit-project merge shards.ckpt"),

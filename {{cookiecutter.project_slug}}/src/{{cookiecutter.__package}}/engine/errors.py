@@ -1,5 +1,6 @@
 """How a command ends early. Everything in the engine may raise these; command/dispatch.py turns them into lines."""
 
+import math
 from pathlib import Path
 
 
@@ -14,6 +15,57 @@ class RunError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class BadSetting(RunError):
+    """A setting has a value that it cannot have.
+
+    Args:
+        setting: the setting's name, as the constructor that refuses it knows it; a command tells it as a flag.
+        value: the value.
+        wanted: what it must be.
+    """
+
+    def __init__(self, setting: str, value: object, wanted: str) -> None:
+        super().__init__(f"{setting} is {value}, and must be {wanted}")
+        self.setting = setting
+        self.value = value
+        self.wanted = wanted
+
+
+def require(
+    *,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    multiple_of: int = 1,
+    **settings: float | list[int] | None,
+) -> None:
+    """Raise BadSetting unless settings are within bounds: `require(width=width, depth=depth, at_least=1)`.
+
+    Args:
+        at_least, at_most: bounds that a setting may reach.
+        above, below: bounds that it may not reach.
+        multiple_of: a number that must divide it, if it has to be a whole one.
+        settings: numbers by their names; None is within all bounds, and of a list, each entry must be.
+    """
+    wanted = bounds_in_words(at_least, at_most, above, below, multiple_of)
+    for setting, value in settings.items():
+        for number in value if isinstance(value, list) else [value]:
+            if number is not None and not (
+                at_least <= number <= at_most  # which is never true of nan
+                and (above < number or above == -math.inf)
+                and (number < below or below == math.inf)
+                and (multiple_of == 1 or number % multiple_of == 0)
+            ):
+                raise BadSetting(setting, value, wanted)
+
+
+def bounds_in_words(at_least: float, at_most: float, above: float, below: float, multiple_of: int) -> str:
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+    words = [f"{bound} {number}" for bound, number in bounds.items() if math.isfinite(number)]
+    return " and ".join([*words, *([f"a multiple of {multiple_of}"] if multiple_of > 1 else [])])
 
 
 class Finished(Exception):

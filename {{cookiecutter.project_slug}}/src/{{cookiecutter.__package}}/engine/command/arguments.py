@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from jsonargparse import Namespace
 
 from ..errors import RunError
+from . import configurations
 from .project import Project
 
 # They say which run is meant, not how it is trained, so a configuration may not set them.
@@ -19,6 +19,7 @@ RUN_FLAGS = {
     "ckpt_path": "--ckpt_path FILE",
     "init_from": "--init_from FILE_OR_RUN",
     "init_partial": "--init_partial",
+    "traceback": "--traceback",
 }
 
 
@@ -44,7 +45,7 @@ class RunFlags(NamedTuple):
 
 def split_run_flags(args: list[str], project: Project) -> tuple[RunFlags, list[str]]:
     """Split flags into those that find a run and all others, which are settings."""
-    parser = RunFlagParser(add_help=False, allow_abbrev=False)
+    parser = FlagParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--runs", default=runs_folder(project))
     parser.add_argument("--run")
     parser.add_argument("--fresh", action="store_true")
@@ -52,11 +53,14 @@ def split_run_flags(args: list[str], project: Project) -> tuple[RunFlags, list[s
     parser.add_argument("--init_from")
     parser.add_argument("--init_partial", action="store_true")
     found, settings = parser.parse_known_args(args)
+    for name in ("runs", "run", "ckpt_path", "init_from"):
+        if getattr(found, name) == "":
+            raise RunError(f"--{name} is empty", f"{RUN_FLAGS.get(name, '--runs FOLDER')}, or no --{name}")
     found.runs = Path(found.runs)
     return RunFlags(**vars(found)), settings
 
 
-class RunFlagParser(argparse.ArgumentParser):
+class FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise RunError(message)
 
@@ -65,8 +69,7 @@ def runs_folder(project: Project) -> str:
     """Where runs lie unless --runs says so: the environment variable, or the line in default.yaml."""
     if folder := project.environment("RUNS"):
         return folder
-    settings = yaml.safe_load(project.default_config.read_text(encoding="utf-8"))
-    return settings.get("runs", "runs")
+    return str(configurations.read(project.default_config).get("runs") or "runs")
 
 
 def naming(run: Path, project: Project) -> str:

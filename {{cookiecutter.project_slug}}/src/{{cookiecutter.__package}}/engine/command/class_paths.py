@@ -44,6 +44,15 @@ def import_failure(path: str, reason: str) -> str:
     return f"{path} cannot be imported: {reason}"
 
 
+def not_callable(value: str, reason: str) -> str:
+    """A value where a class is wanted that is called later, such as an optimizer's."""
+    if value == "None":
+        return "expected a class, got null"
+    if other := re.search(r"Expected '(\S+)' to be a subclass of <class '(\w+)'>", reason):
+        return not_derived(other[1], other[2])
+    return import_failure(value, reason)
+
+
 def not_derived(path: str, wanted: str) -> str:
     """A class of another kind than the one that is wanted."""
     module, _, name = path.rpartition(".")

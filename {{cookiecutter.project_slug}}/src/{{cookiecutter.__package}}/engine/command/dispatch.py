@@ -4,11 +4,13 @@ import errno
 import os
 import signal
 import sys
+import traceback
 
 from ..errors import Finished, RunError, Stopped
 from .arguments import naming
-from .log_lines import write_at_once
+from .output import lasting_output
 from .project import Project
+from .tracebacks import is_of_engine, own_line
 
 # By command: what the help says of it.
 COMMANDS = {
@@ -19,6 +21,8 @@ COMMANDS = {
     "merge": "make one file of a checkpoint in shards",
     "memory": "estimate what a training needs on each device",
 }
+TRACEBACK = "--traceback"
+HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
 
 
 def run(args: list[str] | None, project: Project) -> None:
@@ -33,18 +37,20 @@ def run(args: list[str] | None, project: Project) -> None:
             user can mend; with 130, 138 or 143 when the command was stopped by SIGINT, SIGUSR1 or SIGTERM.
     """
     args = sys.argv[1:] if args is None else args
-    write_at_once()
+    shows_all = TRACEBACK in args or project.environment("TRACEBACK") is not None
+    args = [arg for arg in args if arg != TRACEBACK]
     try:
-        dispatch(args, project)
-    except RunError as error:
-        # From a loader's worker, torch hands it on with a traceback, whose last line it is.
-        message = str(error).rpartition("RunError: ")[2]
-        sys.exit(report_error(project.program, message, error.hint))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+        with lasting_output():
+            dispatch(args, project)
+    except (RunError, OSError) as error:
+        if isinstance(error, OSError) and not (error.errno == errno.ENOSPC or is_of_engine(error, project.folder)):
+            end_with_own_line(error, project)
             raise
-        message = f"no space is left on the disk: {error.filename}; free some, and the same command goes on"
-        sys.exit(report_error(project.program, message))
+        if shows_all:
+            traceback.print_exc()
+        # From a loader's worker, torch hands it on with a traceback, whose last line it is.
+        message = in_words(error) if isinstance(error, OSError) else str(error).rpartition("RunError: ")[2]
+        sys.exit(report_error(project.program, message, getattr(error, "hint", "")))
     except Finished as nothing_to_do:
         print(nothing_to_do)
     except Stopped as stopped:
@@ -56,6 +62,9 @@ def run(args: list[str] | None, project: Project) -> None:
         if isinstance(ended, SystemExit) and not isinstance(ended.__context__, KeyboardInterrupt):
             raise
         sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        end_with_own_line(error, project)
+        raise
 
 
 def dispatch(args: list[str], project: Project) -> None:
@@ -76,10 +85,25 @@ def dispatch(args: list[str], project: Project) -> None:
     main(args, project)
 
 
+def in_words(error: OSError) -> str:
+    """What a file or a folder has prevented."""
+    if error.errno == errno.ENOSPC:
+        place = f"on the disk: {error.filename}" if error.filename else "where standard output goes"
+        return f"no space is left {place}; free some, and the same command goes on"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def end_with_own_line(error: Exception, project: Project) -> None:
+    """Have the traceback end with the team's own line: below it there may be a hundred of libraries."""
+    line = own_line(error, project.folder)
+    if line and sys.version_info >= (3, 11):
+        error.add_note(f"{project.program}: in {line}")
+
+
 def usage(project: Project) -> str:
     lines = [f"usage: {project.program} COMMAND [flags]", "", "commands:"]
     lines += [f"  {command:10}{text}" for command, text in COMMANDS.items()]
-    return "\n".join([*lines, "", f"{project.program} COMMAND --help lists the flags of a command."])
+    return "\n".join([*lines, "", f"{project.program} COMMAND --help lists the flags of a command.", HELP])
 
 
 def report_error(program: str, message: str, hint: str = "") -> int:

@@ -1,6 +1,7 @@
 """A training that begins with weights that exist: --init_from and --init_partial, and how the run remembers them."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def find(wanted: str, runs: Runs, program: str) -> Path:
         if is_run(folder):
             path = checkpoint_of(folder)
             break
-    if not path.exists():
+    if not os.path.exists(path):
         raise RunError(f"--init_from {wanted}: there is no such run or file; the newest runs: {runs.newest_names()}")
     if path.is_dir():
         if not (path / INDEX).exists():
@@ -97,7 +98,10 @@ def read_record(run: Path) -> InitFrom | None:
     file = run / FILE
     if not (is_run(run) and file.exists()):
         return None
-    return InitFrom(**json.loads(file.read_text(encoding="utf-8")))
+    try:
+        return InitFrom(**json.loads(file.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{file} is damaged", "put it back, or --fresh to start over beside the run") from error
 
 
 def write_record(run: Path, begun: InitFrom | None) -> None:

@@ -1,6 +1,5 @@
 """What a log shows: the messages of a run, without those that nobody can act on."""
 
-import io
 import logging
 import re
 import sys
@@ -25,12 +24,6 @@ IRRELEVANT_MESSAGES = (
     "^TPU available: False",
     "^LOCAL_RANK: ",
 )
-
-
-def write_at_once() -> None:
-    """Have the standard output show each line when it is printed, in a log file too, whatever its locale can write."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def silence_irrelevant_messages() -> None:

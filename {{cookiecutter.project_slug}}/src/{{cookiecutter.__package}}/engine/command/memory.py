@@ -8,8 +8,10 @@ from jsonargparse.typing import PositiveInt
 from pytorch_lightning.cli import instantiate_module
 
 from ..devices.memory import Training, readable
-from ..errors import RunError
+from ..errors import RunError, require
 from .arguments import expand_presets
+from .bounds import flags_in_full, refuse_out_of_bounds
+from .library_errors import as_mistake
 from .mistakes import parse
 from .project import Parts, Project
 from .settings import folder_flags, training_parser
@@ -34,11 +36,14 @@ def main(args: list[str], project: Project) -> None:
         raise RunError("the DataModule has no argument batch_size", "--per_device, the samples on each device")
     precision = str(config.trainer.precision or "32-true")
     try:
-        batch = small_batch(parts, config.data)
-        training = Training(lambda: instantiate_module(parts.model, config.model.as_dict()), batch, precision)
-        print_table(training, precision, config)
+        with flags_in_full(lambda: config):
+            refuse_out_of_bounds(config, "memory")
+            require(batch_size=config.data.get("batch_size"), at_least=1)  # small_batch has another one
+            batch = small_batch(parts, config.data)
+            training = Training(lambda: instantiate_module(parts.model, config.model.as_dict()), batch, precision)
+            print_table(training, precision, config)
     except ValueError as error:  # a constructor's view of its arguments
-        raise RunError(str(error)) from error
+        raise (as_mistake(error, project.folder) or RunError(str(error))) from error
 
 
 def small_batch(parts: Parts, settings: Namespace) -> Any:

@@ -1,17 +1,27 @@
 """One line for a mistake in the settings, with the nearest flag that exists."""
 
 import difflib
+import inspect
 import re
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.strategies import Strategy
 
-from ..errors import RunError
-from .class_paths import import_failure, not_allowed, reason_in
+from ..errors import BadSetting, RunError
+from . import configurations
+from .bounds import with_flag
+from .class_paths import not_allowed, not_callable, reason_in
+from .registry import SHORT_NAMES
 
 CALLABLE = r'Parser key "(.+?)":.*expects a function or a callable class: (.*)\. Got value: (\S+)'
+NO_PATH = r'Parser key "(.+?)":\s+- Expected a path but (.*?) either .*\s+- Expected a dot import path string: .*'
+TRIED = r'Parser key "(.+?)":.*Subtypes: (.*?)\s+Errors:\s+- (.*)\s+Given value type: .*?Given value: (.*)'
+TYPE = r"Literal\[(.*?)\]|<class '([\w.]+)'>|((?:dict|list|tuple)\[(?:str|int|float|bool|, )+\])"
+POSITIVE = re.compile(r"(jsonargparse\.typing\.)?PositiveInt")
 
 
 class Parser(LightningArgumentParser):
@@ -25,28 +35,72 @@ class Parser(LightningArgumentParser):
 
 
 def parse(parser: LightningArgumentParser, args: list[str]) -> Namespace:
-    """The settings that the arguments ask for; RunError if they name what a configuration may not."""
+    """The settings that the arguments ask for.
+
+    Raises:
+        RunError: if they name what a configuration may not, or a configuration file cannot be read as one.
+    """
+    args, typed = read_configurations(args)
     try:
         return parser.parse_args(args)
     except ImportError as error:  # denied: see ALLOWED in the package's __init__.py
         raise RunError(shorten(str(error))) from error
+    except UnicodeDecodeError as error:  # a file in the place of a section: --model.network mine.yaml
+        raise RunError("a file of settings is no text in UTF-8", "save it as UTF-8") from error
+    except BadSetting as error:
+        raise with_flag(error, typed) from error
     except RunError as error:
-        raise RunError(in_full(str(error), args), error.hint) from error
+        raise RunError(in_full(str(error), typed), error.hint) from error
+
+
+def read_configurations(args: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments without configurations that are empty, and all settings that they hold, by flag or by key."""
+    remaining = iter(args)
+    kept: list[str] = []
+    typed: dict[str, str] = {}
+    for arg in remaining:
+        flag, equals, value = arg.partition("=")
+        if flag not in ("--config", "-c"):
+            kept.append(arg)
+            if flag.startswith("--"):
+                following = args[len(kept)] if len(kept) < len(args) else ""
+                typed[flag[2:]] = value if equals else following
+            continue
+        file = value if equals else next(remaining, None)
+        if not file:
+            raise RunError(f"{flag} names no file", f"{flag} FILE")
+        if settings := configurations.read(Path(file)):
+            kept.append(f"{flag}={file}")
+            typed |= configurations.flat(settings)
+    return kept, typed
 
 
 def shorten(message: str) -> str:
     """jsonargparse's message, with its account of all the types that it tried in a few words."""
     if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
         return not_allowed(denied[1])
-    if simple := re.fullmatch(r'Parser key "(.+?)":\s+Expected a <class \'(.+?)\'>\. Got value: (.*)', message):
-        return f"--{simple[1]}: expected {simple[2]}, got {simple[3]!r}"
+    if unknown := re.fullmatch(r"(?:Subcommand|Group) '(.+?)' does not accept option '(.+?)'(.*)", message, re.DOTALL):
+        return f"there is no setting {unknown[2]}{unknown[3]}"
+    if missing := re.fullmatch(r"the following arguments are required: (.*)", message):
+        names = [re.sub(r"^(fit|validate|test|predict)\.", "", name) for name in missing[1].split(", ")]
+        return "settings are missing: " + ", ".join(f"--{name.removeprefix('--')}" for name in names)
+    if no_section := re.match(r'Parser key "(.+?)":\s+Unable to load config (.*)', message):
+        return f"--{no_section[1]}: expected settings, or a file that holds them, got {no_section[2]}"
+    if simple := re.fullmatch(r'Parser key "(.+?)"[^:]*:\s+Expected an? (.*?)\. Got value: (.*)', message):
+        return f"--{simple[1]}: expected {types_in_words(simple[2])}, got {simple[3]!r}"
+    if restricted := re.match(r'Parser key "(.+?)"[^:]*:\s+Not of type (\w+): (.*) does not conform to', message):
+        return f"--{restricted[1]}: expected {types_in_words(restricted[2])}, got {restricted[3]!r}"
     if ambiguous := re.search(r"Multiple subclasses with name (\w+)\. Give .* ambiguity: (.*)", message):
         return f"{ambiguous[1]} is the name of several classes; give the full path of one: {ambiguous[2]}"
     if no_class := re.search(CALLABLE, message, re.DOTALL):
-        return f"--{no_class[1]}: {import_failure(no_class[3], no_class[2])}"
-    tried = re.search(r'Parser key "(.+?)":.*Subtypes: (.*?)\s+Errors:\s+- (.*)Given value: (.*)', message, re.DOTALL)
+        return f"--{no_class[1]}: {not_callable(no_class[3], no_class[2])}"
+    if no_path := re.fullmatch(NO_PATH, message):
+        close = difflib.get_close_matches(no_path[2], SHORT_NAMES, n=1)
+        hint = f". Did you mean {close[0]}?" if close else ", such as torch.optim.AdamW"
+        return f"--{no_path[1]}: expected the full path of a class, got {no_path[2]!r}{hint}"
+    tried = re.search(TRIED, message, re.DOTALL)
     if not tried:
-        return message
+        return re.sub(r'^Parser key "(.+?)"[^:]*:\s+', r"--\1: ", message)
     key, types, text, value = tried.groups()
     errors = text.split("\n    - ")
     # Settings of a section, which is a class or null: what the class says of them comes first.
@@ -58,8 +112,18 @@ def shorten(message: str) -> str:
             return inside(key, error)
         if reason := reason_in(error, value, types):
             return f"--{key}: {reason}"
-    names = re.findall(r"[\w.]+(?=')", types)
-    return f"--{key}: expected {' or '.join(names) or types}, got {value!r}"
+    return f"--{key}: expected {types_in_words(types)}, got {value!r}"
+
+
+def types_in_words(types: str) -> str:
+    """`[typing.Literal['a', 'b'], <class 'int'>]` is `a, b or int`."""
+    choices: list[str] = []
+    names: list[str] = []
+    for literal, kind, collection in re.findall(TYPE, types):
+        choices += [value.strip("'") for value in literal.split(", ") if value]
+        names += filter(None, [kind, collection])
+    words = [", ".join(dict.fromkeys(choices)), *dict.fromkeys(names)]
+    return POSITIVE.sub("number above 0", " or ".join(filter(None, words)) or types)
 
 
 def in_constructor(message: str) -> str:
@@ -84,21 +148,34 @@ def refuse_misnamed_strategy(strategy: object) -> None:
 
 def inside(key: str, message: str) -> str:
     """A message about one of the settings below a key, in which jsonargparse leaves out the key, with flags in full."""
-    if missing := re.search(r"arguments are required: (.*)", message):
-        return f"--{key} is incomplete; it needs " + ", ".join(f"--{key}.{name}" for name in missing[1].split(", "))
+    if missing := re.search(r"arguments are required: (.*)|settings are missing: (.*)", message):
+        names = (missing[1] or missing[2]).split(", ")
+        return f"--{key} is incomplete; it needs " + ", ".join(f"--{key}.{name.removeprefix('--')}" for name in names)
     message = re.sub(r"Option '(.+?)' is not accepted", r"unrecognized arguments: --\1", message)
     return re.sub(r"(?<!\S)--", f"--{key}.", shorten(message))
 
 
-def in_full(message: str, args: list[str]) -> str:
-    """The same for a class that is no section, such as an optimizer: its key is that of the flag that was typed."""
-    flags = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
-    if inner := re.match(r"Option '(.+?)' is not accepted|--(\w+): expected", message):
+def in_full(message: str, typed: dict[str, str]) -> str:
+    """The same for a class that is no section, such as an optimizer: its key is that of the setting that was typed.
+
+    Args:
+        message: what is wrong, perhaps with a name below a key that it leaves out.
+        typed: all settings by their keys, as they were typed.
+    """
+    if inner := re.match(r"Option '(\w+)' is not accepted|--(\w+): expected|settings are missing: --(\w+)", message):
         name = inner[1] or inner[2]
-        for flag in flags:
-            if flag.endswith(f".{name}") and f"--{name}" not in flags:
-                return inside(flag[2:].removesuffix(f".{name}"), message)
+        for key, value in typed.items():
+            is_here = key.endswith(f".{name}") if name else has_argument(value, inner[3])
+            if is_here and name not in typed:
+                return inside(key.removesuffix(f".{name}").removesuffix(".class_path"), message)
     return message
+
+
+def has_argument(class_path: str, name: str) -> bool:
+    """Whether a class has an argument of this name."""
+    module, _, kind = str(class_path).rpartition(".")
+    found = getattr(sys.modules.get(module), kind, None) if module else SHORT_NAMES.get(kind)
+    return isinstance(found, type) and name in inspect.signature(found).parameters
 
 
 def nearest(message: str, names: list[str]) -> str:

@@ -45,6 +45,11 @@ class Project:
         return self.package.replace("_", "-")
 
     @property
+    def folder(self) -> Path:
+        """The folder of the package."""
+        return self.configs.parent
+
+    @property
     def default_config(self) -> Path:
         return self.configs / "default.yaml"
 

@@ -29,6 +29,8 @@ def add_run_flags(parser: LightningArgumentParser, project: Project, stage: str)
     """For the help. They are taken from the command line before; in a configuration they are refused."""
     parser.add_argument("--run", type=str | None, default=SUPPRESS, help="Name of the run's folder")
     parser.add_argument("--fresh", action="store_true", default=SUPPRESS, help="Start over beside a run that exists")
+    text = "Show where in the code an error was found"
+    parser.add_argument("--traceback", action="store_true", default=SUPPRESS, help=text)
     presets = ", ".join(project.presets) or "none yet"
     parser.add_argument("--preset", type=str | None, default=SUPPRESS, help=f"Packaged settings: {presets}")
     if stage == "fit":

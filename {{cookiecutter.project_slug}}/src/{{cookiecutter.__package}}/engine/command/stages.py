@@ -8,16 +8,27 @@ from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ..devices.launch import follow_first_process, is_first_process, launcher_settings, refuse_missing_hardware
-from ..errors import RunError
+from ..devices.launch import (
+    follow_first_process,
+    is_first_process,
+    launcher_settings,
+    refuse_missing_hardware,
+    refuse_missing_processes,
+)
+from ..errors import BadSetting, RunError
 from ..saving import checkpoints, weights
 from ..saving.lock import locked
-from ..saving.runs import Runs, remove_if_empty
+from ..saving.runs import Runs, refuse_blocked
 from ..saving.secrets import masked
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
@@ -26,7 +37,9 @@ from ..training.module import EngineModule
 from ..training.profiling import NoProfile
 from . import changes, manifest, reports
 from .arguments import expand_presets, refuse_run_flags, split_run_flags
+from .bounds import flags_in_full, refuse_out_of_bounds
 from .init_from import InitFrom, init_from, refuse_contradictions
+from .library_errors import as_mistake, is_out_of_memory
 from .log_lines import silence_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
 from .project import Project
@@ -40,28 +53,12 @@ def main(args: list[str], project: Project) -> None:
     """Run one of the commands; RunError for what the user can mend."""
     silence_irrelevant_messages()
     try:
-        with loggers.end_of_wandb_run():
-            CLI(args, project)
-    except MisconfigurationException as error:
-        by_position = "an error where more than one `__init__` argument" in str(error)
-        hint = "DataLoader(dataset, batch_size=...), with every argument but the dataset by name"
-        raise RunError(str(error), hint if by_position else "") from error
-    except ValueError as error:
-        if "loaded state dict" not in str(error):
-            raise
-        hint = "the settings of that training, or --init_from to begin a new one with its weights"
-        raise RunError(f"the checkpoint has another optimizer or other groups: {error}", hint) from error
-    except RuntimeError as error:
-        if "Early stopping conditioned on metric" in str(error):
-            raise RunError(str(error), "--early_stopping null, or --early_stopping.monitor with another one") from error
-        if "any parameters that require a gradient" in str(error):  # DistributedDataParallel, before we can look
-            raise RunError("nothing is trained: no parameter requires a gradient", "train a part") from error
-        if "but no `dataloader_idx`" in str(error):  # several loaders
-            raise RunError(str(error)) from error
-        if "returned nan values" not in str(error):
-            raise
-        # detect_anomaly has printed the traceback of the operation.
-        raise RunError(f"{error} Above is the operation, where it was called.") from error
+        with ExitStack() as at_end, loggers.end_of_wandb_run():
+            CLI(args, project, at_end)
+    except (MisconfigurationException, ArithmeticError, ImportError, RuntimeError, TypeError, ValueError) as error:
+        if mistake := as_mistake(error, project.folder):
+            raise mistake from error
+        raise
 
 
 class CLI(LightningCLI):
@@ -70,6 +67,7 @@ class CLI(LightningCLI):
     Args:
         args: the command and its flags.
         project: what the files in front hand to the engine.
+        at_end: what is to be done once everything has ended, loggers too.
 
     Attributes:
         run: the folder of the run, once the settings have been parsed.
@@ -77,14 +75,15 @@ class CLI(LightningCLI):
 
     run: Path
 
-    def __init__(self, args: list[str], project: Project) -> None:
+    def __init__(self, args: list[str], project: Project, at_end: ExitStack) -> None:
         self.stage = args[0]
         self.command = shlex.join([project.program, *masked(args)])
+        self.at_end = at_end
         self.project = project
         follow_first_process(project.variable("FIRST_PROCESS"))
         self.parts = project.load_parts()
         settings = self._choose_run(args[1:])
-        with ExitStack() as self.held:
+        with ExitStack() as self.held, flags_in_full(lambda: self.config[self.stage]):
             super().__init__(
                 self.parts.model,
                 self.parts.data,
@@ -139,21 +138,25 @@ class CLI(LightningCLI):
         self.config = parse(parser, args)
         config = self.config[self.stage]
         refuse_run_flags(config, self.run_flags)
+        refuse_out_of_bounds(config, self.stage)
         refuse_misnamed_strategy(config.trainer.strategy)
         if self._has_named_loggers(config.trainer):
             loggers.refuse_absent(as_list(config.logger))
         # A preset adds its callbacks to those of a run that goes on, where they already are.
         callbacks = as_list(config.trainer.callbacks)
         config.trainer.callbacks = [one for number, one in enumerate(callbacks) if one not in callbacks[:number]]
+        refuse_missing_hardware(config.trainer)
+        refuse_missing_processes(config.trainer)
+        if is_first_process():
+            self.at_end.push(self.runs.remove_unbegun)
         self.run = self.source or self.runs.new(self.run_flags.run, self.run_flags.fresh)
         refuse_links(self.run)
-        self.held.callback(remove_if_empty, self.run)
+        refuse_blocked(self.run, self.stage == "fit")
         if self.stage == "fit" and is_first_process() and not config.trainer.fast_dev_run:
             self.held.enter_context(locked(self.run))
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.stage]
-        refuse_missing_hardware(config.trainer)
         if self.stage != "fit" or self.run_flags.ckpt_path:
             config.ckpt_path = str(checkpoints.find(self.trained, self.run_flags.ckpt_path))
         self.first_step = 0
@@ -174,7 +177,13 @@ class CLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:  # a constructor's view of its arguments
+            if isinstance(error.__cause__, BadSetting):
+                raise error.__cause__ from error
             raise RunError(in_constructor(str(error))) from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RunError(f"the model is larger than the memory: {error}", "a smaller one") from error
         for logged_by_run_config in (self.model, self.datamodule):
             # With save_hyperparameters(), Lightning would log the settings once more, secrets included.
             logged_by_run_config._log_hyperparams = False
@@ -213,6 +222,9 @@ class CLI(LightningCLI):
             # Lightning's cannot be written to config.yaml and read back, and resumes with other averages.
             hint = "pytorch_lightning.callbacks.WeightAveraging or EMAWeightAveraging, as --preset ema does"
             raise RunError("a training with StochasticWeightAveraging cannot go on exactly once it is stopped", hint)
+        if finder := callback_of(self.trainer, BatchSizeFinder) or callback_of(self.trainer, LearningRateFinder):
+            hint = "several runs, each with a value of its own"
+            raise RunError(f"{type(finder).__name__} trains before the training, which cannot go on exactly then", hint)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init[self.stage]
@@ -223,18 +235,23 @@ class CLI(LightningCLI):
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
             callbacks.append(RunConfig(*self.kept, self.begun, (self.project.program, self.command)))
-        launched = launcher_settings()
-        plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
-        return super().instantiate_trainer(
-            callbacks=callbacks,
-            logger=logger,
-            plugins=plugins,
-            profiler=config.trainer.profiler or NoProfile(),
-            default_root_dir=str(self.run),
-            **switches_of_absent_callbacks(callbacks),
-            **launched,
-            **kwargs,
-        )
+        try:
+            launched = launcher_settings()
+            plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
+            profiler = config.trainer.profiler or NoProfile()
+            settings = {**switches_of_absent_callbacks(callbacks), **launched, **kwargs}
+            return super().instantiate_trainer(
+                callbacks=callbacks,
+                logger=logger,
+                plugins=plugins,
+                profiler=profiler,
+                default_root_dir=str(self.run),
+                **settings,
+            )
+        except (ImportError, RuntimeError, TypeError) as error:
+            if mistake := as_mistake(error, self.project.folder, is_new=True):
+                raise mistake from error
+            raise
 
     def _has_named_loggers(self, trainer: Namespace) -> bool:
         """Whether `logger` decides, and not `trainer.logger`. Predictions are no metrics, and go to none."""

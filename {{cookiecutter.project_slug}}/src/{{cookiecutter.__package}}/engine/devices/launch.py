@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,11 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 from ..errors import RunError
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+# What `devices` may be: a number, or a choice of those that are there.
+CPU_DEVICES = r"auto|[1-9]\d*"
+GPU_DEVICES = r"auto|-1|[1-9]\d*|\[\d+(,\d+)*\]|\d+(,\d*)+"
+# What says, beside torchrun and SLURM, that other hosts have processes: started by hand, or by LSF.
+STARTED_ELSEWHERE = ("MASTER_ADDR", "NODE_RANK", "LSB_JOBID")
 ON_THE_CPU = "--preset cpu or ddp-cpu"
 CUDA_HINT = f"{ON_THE_CPU}; a GPU that nvidia-smi lists needs a torch with CUDA"
 # By the name of an accelerator: whether it is here, what is missing if not, what to try then.
@@ -47,9 +53,43 @@ def refuse_missing_hardware(trainer: Namespace) -> None:
             raise RunError(f"--trainer.accelerator {trainer.accelerator}: {what_is_missing}", hint)
 
 
+def refuse_missing_processes(trainer: Namespace) -> None:
+    """Raise RunError for devices that cannot be counted, and for hosts on which nothing starts a process."""
+    has_others = any(is_available() for is_available, *_ in ACCELERATORS.values())
+    is_on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not has_others)
+    counts = CPU_DEVICES if is_on_cpu else GPU_DEVICES
+    if not re.fullmatch(counts, str(trainer.devices).replace(" ", "")):
+        wanted = "auto or a number, 1 or more" if is_on_cpu else "auto, a number, or a list of numbers"
+        raise RunError(f"--trainer.devices is {trainer.devices}, and must be {wanted}")
+    if trainer.strategy == "ddp_spawn":
+        raise RunError("--trainer.strategy ddp_spawn cannot send a command to its processes", "--trainer.strategy ddp")
+    is_launched = TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
+    is_launched |= any(variable in os.environ for variable in STARTED_ELSEWHERE)
+    if trainer.num_nodes > 1 and not is_launched:
+        raise RunError(
+            f"--trainer.num_nodes is {trainer.num_nodes}, and nothing has started processes on other hosts",
+            "srun, as scripts/train.sbatch does, or torchrun on each host; both say how many there are",
+        )
+
+
 def is_first_process() -> bool:
     """Whether this process is the one that writes, as torchrun, SLURM and Lightning say before a training begins."""
-    return not any(int(os.environ.get(rank) or 0) for rank in RANKS)
+    return not any(number_in(rank) for rank in RANKS)
+
+
+def number_in(variable: str, launcher: str = "") -> int:
+    """The number in a variable of the environment: 0 without it, unless a launcher must have set it.
+
+    Raises:
+        RunError: if it is no number, or a launcher has not set it.
+    """
+    text = os.environ.get(variable, "missing" if launcher else "0")
+    if launcher and not (text.isdigit() and int(text) > 0):
+        hint = f"start with {launcher}, or in an environment without its variables"
+        raise RunError(f"this looks like a process of {launcher}, but {variable} is {text or 'empty'}", hint)
+    if not text.isdigit():
+        raise RunError(f"the environment's {variable} is {text!r}, and must be a number", f"unset {variable}")
+    return int(text)
 
 
 def follow_first_process(variable: str) -> None:
@@ -75,12 +115,12 @@ def end_with(parent: int) -> None:
 def launcher_settings() -> dict[str, Any]:
     """The Trainer's settings that torchrun or SLURM decided when they started this process; none without them."""
     if TorchElasticEnvironment.detect():
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        return {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
+        devices = number_in("LOCAL_WORLD_SIZE", "torchrun")
+        return {"devices": devices, "num_nodes": number_in("WORLD_SIZE", "torchrun") // devices}
     if SLURMEnvironment.detect():
-        hosts = int(os.environ["SLURM_NNODES"])
+        hosts = number_in("SLURM_NNODES", "srun")
         # training/signals.py stops the training at SLURM's signal, and the batch script requeues the job. Lightning's
         # own handler would save in the middle of a batch.
         plugins = [SLURMEnvironment(auto_requeue=False)]
-        return {"devices": int(os.environ["SLURM_NTASKS"]) // hosts, "num_nodes": hosts, "plugins": plugins}
+        return {"devices": number_in("SLURM_NTASKS", "srun") // hosts, "num_nodes": hosts, "plugins": plugins}
     return {}

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all, whenever the process dies."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -9,7 +10,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..errors import RunError
+
 SECONDS_OF_A_DAY = 24 * 60 * 60
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Make a folder if need be, in which files can be written; RunError if that is not possible.
+
+    Args:
+        folder: where it lies.
+        setting: the setting that names it, such as data.folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except (FileExistsError, NotADirectoryError):
+        reason = "a file is in its place"
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason:
+        raise RunError(f"{folder.absolute()} cannot be written: {reason}", f"--{setting} with another folder")
 
 
 def part_of(path: Path) -> Path:

@@ -20,6 +20,17 @@ from .runs import CHECKPOINTS
 from .secrets import without_secrets
 
 OWN = ("best", "last")  # the checkpoints that a run keeps
+# What a checkpoint consists of, by the kind of each part: for a model that is used, and for a training that goes on.
+WEIGHTS: dict[str, type] = {"state_dict": dict}
+SUMMARY = {**WEIGHTS, "global_step": int}  # of one in shards
+PARTS = {
+    **SUMMARY,
+    "epoch": int,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
 
 
 def path_in_run(run: Path, name: str) -> Path:
@@ -34,6 +45,7 @@ def find_last(run: Path) -> tuple[Path | None, int, bool]:
     if not path.exists():
         return None, 0, False
     saved = read(path)
+    refuse_incomplete(path, saved, PARTS if path.is_file() else SUMMARY)
     return path, saved["global_step"], saved.get("resume", {}).get("finished", False)
 
 
@@ -50,9 +62,9 @@ def find(run: Path | None, wanted: str | None) -> Path:
         path = kept_in(run, names) or path_in_run(run, names[0])
     else:
         raise RunError("there is no training yet whose checkpoint could be used; start one with fit")
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, it takes a name that is too long
         raise RunError(f"there is no checkpoint {path}; give --ckpt_path best, last or a path")
-    read(path)
+    refuse_incomplete(path, read(path), WEIGHTS)
     return path
 
 
@@ -80,8 +92,19 @@ def read(path: Path) -> dict[str, Any]:
             is_old = file.read(1) == b"\x80"  # a pickle, as torch wrote them before 1.6; today's are ZIP archives
         # Memory-mapped, so that a look at a large checkpoint's shapes does not read its values.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=not is_old)
+    except PermissionError as error:
+        raise RunError(f"{path} cannot be loaded: {error.strerror}") from error
     except Exception as error:  # a torn or foreign file can fail anywhere in the unpickler
         raise unreadable(path, error) from error
+
+
+def refuse_incomplete(path: Path, saved: object, parts: dict[str, type]) -> None:
+    """Raise RunError for the first part that a checkpoint lacks."""
+    content = saved if isinstance(saved, dict) else {}
+    for name, kind in {**parts, "resume": dict}.items():
+        if not isinstance(content.get(name, {} if name == "resume" else None), kind):
+            hint = "--init_from begins a training with the weights of any file"
+            raise RunError(f"{path} is no checkpoint of a training: it has no {name}", hint)
 
 
 def unreadable(path: Path, error: BaseException) -> RunError:

@@ -1,15 +1,21 @@
 """One folder for each training: how it is named, and how it is found again."""
 
+import errno
 import os
 import re
+import shutil
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from ..devices.launch import number_in
 from ..errors import RunError
+from .atomic import make_folder
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+FILES = (CONFIG, "metrics.csv", "curves.png", "init_from.json", "validate.json", "test.json", "predictions.pt")
+LONGEST_NAME = 200  # in bytes; file systems take 255, also for what is put beside a file
 
 
 class Runs:
@@ -24,6 +30,8 @@ class Runs:
     def __init__(self, folder: Path, variable: str) -> None:
         self.folder = folder
         self.variable = variable
+        self.made: Path | None = None  # the folder of a new training, if it was made for it
+        self.absent = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
     def unfinished(self, name: str | None, fresh: bool) -> Path | None:
         """The folder of a training to go on with: a run of this name exists, and no fresh one is wanted."""
@@ -42,6 +50,7 @@ class Runs:
         """
         if shared := self._shared_name():
             return self.folder / shared
+        make_folder(self.folder, "runs")
         name = name or job_name()
         run = self.named(name) if name else self._named_by_time()
         number = 2
@@ -49,7 +58,21 @@ class Runs:
             run = self.folder / f"{name}-{number}"
             number += 1
         os.environ[self.variable] = run.name
+        self.made = run if not name or not os.path.lexists(run) else None
         return run
+
+    def remove_unbegun(self, error: type[BaseException] | None, *_: object) -> None:
+        """Remove the folder of a training that ended with an error before it began, with what loggers wrote there.
+
+        Called at the end of a command. An empty folder is removed too, and those that were made around it.
+        """
+        with suppress(OSError):  # where something else lies in them
+            if self.made and error and not is_run(self.made):
+                shutil.rmtree(self.made)
+            elif self.made:
+                self.made.rmdir()
+            for folder in self.absent:
+                folder.rmdir()
 
     def trained(self, name: str | None, checkpoint: str | None) -> Path | None:
         """The folder of the named training, or that in which a checkpoint lies, or that of the newest training."""
@@ -75,6 +98,8 @@ class Runs:
     def named(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise RunError(f"--run {name!r} cannot name a folder; use letters, digits, - _ . as in first-try")
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            raise RunError(f"--run {name[:20]}... is too long: {len(name)} letters", "a name of at most 100")
         return self.folder / name
 
     def _named_by_time(self) -> Path:
@@ -91,19 +116,25 @@ class Runs:
 
     def _shared_name(self) -> str | None:
         """The run's name in a process that Lightning started beside the first one."""
-        return os.environ.get(self.variable) if int(os.environ.get("LOCAL_RANK", 0)) > 0 else None
+        return os.environ.get(self.variable) if number_in("LOCAL_RANK") > 0 else None
 
 
-def remove_if_empty(run: Path) -> None:
-    """Remove the folder of a training that did not begin."""
-    with suppress(OSError):  # one that has begun is not empty
-        run.rmdir()
+def refuse_blocked(run: Path, trains: bool) -> None:
+    """Raise RunError if a run's files cannot be written, those of a training too if there is one: not at its end."""
+    for name in FILES:
+        if (run / name).is_dir():
+            raise RunError(f"{run / name} is a folder, where a file of the run belongs", "move it, or another --run")
+    if os.path.lexists(run / CHECKPOINTS) and not (run / CHECKPOINTS).is_dir():
+        raise RunError(f"{run / CHECKPOINTS} is no folder, in which checkpoints belong", "move it, or another --run")
+    for folder in (run, run / CHECKPOINTS) if trains else (run,):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise RunError(f"{folder} cannot be written: {os.strerror(errno.EACCES)}", "--runs FOLDER")
 
 
 def is_run(folder: Path) -> bool:
     """Whether a training has begun in this folder."""
     config = folder / CONFIG
-    return config.is_file() and config.stat().st_size > 0
+    return os.path.isfile(config) and config.stat().st_size > 0  # which is False too for a name that is too long
 
 
 def job_name() -> str | None:
@@ -114,7 +145,7 @@ def job_name() -> str | None:
     if job != "none":
         return f"torchrun-{job}"
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        if os.environ["GROUP_WORLD_SIZE"] != "1":
+        if number_in("GROUP_WORLD_SIZE", "torchrun") > 1:
             raise RunError("several hosts need one name for their run", "torchrun --rdzv-id NAME, or fit --run NAME")
         # Without --rdzv-id, the processes of one host have nothing in common but their parent.
         return f"torchrun-{os.getppid()}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset, TensorDataset, get_worker_info
 
 from ..devices.processes import rank_and_world_size
-from ..errors import RunError
+from ..errors import RunError, require
 from .random_streams import seed_generators, seeded
 from .samples import same
 
@@ -23,6 +23,8 @@ Request = tuple[int, list[int]]  # a seed, and the indices of one batch
 Order = Callable[[int, torch.Generator], "Sequence[int] | Tensor | np.ndarray[Any, Any]"]
 # Each batch has two seeds, so that what is drawn while it is loaded does not depend on what is drawn while it is used.
 STREAM_LOADING, STREAM_USING = 0, 1
+# torch takes seeds of 64 bits, and adds the number of the epoch.
+SEEDS = 2**63
 # Passes over a loader within one epoch have seeds of their own, of epochs that no training reaches.
 EPOCHS = 2**24  # torch looks at 32 bits of a seed
 # Options of DataLoader that would take the order of the batches out of our hands.
@@ -62,7 +64,7 @@ class Batches:
         options: others of DataLoader, such as collate_fn, pin_memory or prefetch_factor.
 
     Raises:
-        RunError: for an option of DataLoader that decides the order.
+        RunError: for an option of DataLoader that decides the order, a number out of bounds, or an empty dataset.
     """
 
     def __init__(
@@ -79,6 +81,9 @@ class Batches:
     ) -> None:
         if shuffle and order:
             raise RunError("Batches has both shuffle and an order", "order alone; it has a generator to shuffle with")
+        refuse_unloadable(batch_size, num_workers, seed)
+        if not len(dataset):
+            raise RunError(f"{type(dataset).__name__} has no samples", "look at the data, and at how it is split")
         in_order = order or (shuffled(len(dataset)) if shuffle else unshuffled(len(dataset)))
         self.batch_sampler = SeededBatchSampler(in_order, batch_size, drop_last, seed)
         collated = "collate_fn" not in options and gives_batches(dataset)
@@ -121,6 +126,13 @@ class Batches:
         """Have each epoch take the batches of the first one."""
         indices = self.batch_sampler.indices()
         self.batch_sampler.order = lambda epoch, generator: indices
+
+
+def refuse_unloadable(batch_size: int, num_workers: int, seed: int) -> None:
+    """Raise RunError for numbers that no loader can take; a DataModule may do so before it prepares anything."""
+    require(batch_size=batch_size, at_least=1)
+    require(num_workers=num_workers, at_least=0)
+    require(seed=seed, at_least=0, below=SEEDS)
 
 
 def loader_of(

@@ -28,6 +28,8 @@ class BestCheckpoint(callbacks.ModelCheckpoint):
         another = "another one in trainer.callbacks: pytorch_lightning.callbacks.ModelCheckpoint, with a dirpath"
         if self.filename != "best":
             raise RunError(f"--best_checkpoint.filename is {self.filename}, and test looks for best", another)
+        if self.dirpath:
+            raise RunError(f"--best_checkpoint.dirpath is {self.dirpath}, and test looks in the run's folder", another)
         if self.save_top_k not in (0, 1):
             raise RunError(f"--best_checkpoint.save_top_k is {self.save_top_k}, and best.ckpt is one file", another)
         if self.save_last:

@@ -8,7 +8,7 @@ from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import nn
 
 from ..devices.sharding import reshard
-from ..errors import RunError
+from ..errors import RunError, require
 from .loop_state import frozen_names
 from .parameter_groups import parameters_of
 
@@ -27,6 +27,9 @@ class Freeze(pl.Callback):
     """
 
     def __init__(self, modules: list[str], until_epoch: int | None = None, until_step: int | None = None) -> None:
+        require(until_epoch=until_epoch, until_step=until_step, at_least=0)
+        if not modules:
+            raise RunError("freeze.modules is empty", "--freeze.modules '[network.features]', or --freeze null")
         self.modules = modules
         self.until_epoch = until_epoch
         self.until_step = until_step

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..devices.processes import gather
-from ..errors import RunError, Stopped
+from ..errors import RunError, Stopped, require
 from ..saving.checkpoints import path_in_run
 from . import loop_state, promises
 from .loss_check import LossCheck
@@ -39,6 +39,8 @@ class LastCheckpoint(pl.Callback):
     """
 
     def __init__(self, every_n_minutes: float = 10.0, every_n_steps: int | None = None) -> None:
+        require(every_n_minutes=every_n_minutes, at_least=0)
+        require(every_n_steps=every_n_steps, at_least=1)
         self.signals = SignalWatch()
         self.schedule = SaveSchedule(every_n_minutes, every_n_steps, self.signals)
         self.losses = LossCheck()

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau as PlateauWithoutMetric
 
-from ..errors import RunError
+from ..errors import RunError, require
 
 
 class WarmupCosine(LRScheduler):
@@ -30,6 +30,7 @@ class WarmupCosine(LRScheduler):
     total_steps: float = math.inf
 
     def __init__(self, optimizer: Optimizer, warmup: float, floor: float) -> None:
+        require(warmup=warmup, floor=floor, at_least=0, at_most=1)
         self.warmup = warmup
         self.floor = floor
         super().__init__(optimizer)

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, default_collate, get_worker_info
 from torch.utils.data._utils import worker as torch_worker
 
 from ..devices.processes import rank_and_world_size
-from ..errors import RunError
+from ..errors import RunError, require
 from . import random_streams
 from .batches import (
     STREAM_LOADING,
@@ -20,6 +20,7 @@ from .batches import (
     is_first_worker,
     loader_of,
     refuse_empty_shares,
+    refuse_unloadable,
     tell_not_repeated,
 )
 from .samples import same
@@ -73,6 +74,8 @@ class Stream:
         restart: bool = False,
         **options: Any,
     ) -> None:
+        refuse_unloadable(batch_size, num_workers, seed)
+        require(batches_per_epoch=batches_per_epoch, at_least=1)
         if hasattr(samples, "__next__"):
             hint = "an object whose __iter__ begins anew, with yield in it"
             raise RunError(f"Stream was given a {type(samples).__name__}, which can be read only once", hint)

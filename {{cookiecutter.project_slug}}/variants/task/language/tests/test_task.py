@@ -9,6 +9,7 @@ import torch
 
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
+from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
 
 
@@ -55,7 +56,7 @@ def test_splits_and_batches_depend_on_the_seed_alone(data):
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_impossible_split_is_refused(fraction, tmp_path):
-    with pytest.raises(ValueError, match="val_fraction"):
+    with pytest.raises(RunError, match="_fraction"):
         prepared(tmp_path, val_fraction=fraction)
 
 
@@ -110,7 +111,7 @@ def test_network_knows_the_order_of_what_it_read(network):
 
 
 def test_heads_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="heads"):
+    with pytest.raises(RunError, match="multiple of"):
         Network(width=16, depth=1, heads=3, dropout=0.0)
 
 

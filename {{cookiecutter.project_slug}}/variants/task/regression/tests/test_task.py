@@ -10,6 +10,7 @@ import torch
 
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import DataModule
+from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
 
 EXAMPLE = Path(__file__).parents[1] / "examples/plain_pytorch.py"
@@ -55,7 +56,7 @@ def test_splits_and_batches_depend_on_the_seed_alone():
 
 @pytest.mark.parametrize("rows", [-1, 422])
 def test_impossible_split_is_refused(rows):
-    with pytest.raises(ValueError, match="val_rows"):
+    with pytest.raises(RunError, match="val_rows"):
         prepared(val_rows=rows)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import DataModule, shift
+from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
 
 
@@ -45,7 +46,7 @@ def test_splits_and_batches_depend_on_the_seed_alone():
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_impossible_split_is_refused(fraction):
-    with pytest.raises(ValueError, match="val_fraction"):
+    with pytest.raises(RunError, match="val_fraction"):
         prepared(val_fraction=fraction)
 
 

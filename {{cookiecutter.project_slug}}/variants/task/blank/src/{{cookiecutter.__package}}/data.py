@@ -4,7 +4,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import TensorDataset
 
-from .engine.training.batches import Batches, SizedDataset
+from .engine.errors import require
+from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
 
 FEATURES = 4
 
@@ -23,6 +24,8 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(self, samples: int, batch_size: int, num_workers: int, seed: int) -> None:
         super().__init__()
+        refuse_unloadable(batch_size, num_workers, seed)
+        require(samples=samples, at_least=4)
         self.samples = samples
         self.batch_size = batch_size
         self.num_workers = num_workers

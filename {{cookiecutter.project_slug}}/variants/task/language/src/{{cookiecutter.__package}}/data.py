@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .engine.saving.atomic import new_folder
-from .engine.training.batches import Batches, SizedDataset
+from .engine.errors import RunError, require
+from .engine.saving.atomic import make_folder, new_folder
+from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -46,8 +47,10 @@ class DataModule(pl.LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
-            raise ValueError("data.val_fraction and data.test_fraction must be above 0 and together below 1")
+        refuse_unloadable(batch_size, num_workers, seed)
+        require(context=context, at_least=1)
+        require(val_fraction=val_fraction, above=0, below=1)
+        require(test_fraction=test_fraction, above=0, below=1 - val_fraction)
         self.folder = Path(folder, f"python-{platform.python_version()}-{val_fraction}-{test_fraction}-{seed}")
         self.context = context
         self.val_fraction = val_fraction
@@ -63,6 +66,7 @@ class DataModule(pl.LightningDataModule):
         files = library_files()
         if not files:
             raise RuntimeError("this Python comes without the source of its standard library; use another build")
+        make_folder(self.folder.parent, "data.folder")
         parts = split(files, self.val_fraction, self.test_fraction, self.seed)
         with new_folder(self.folder) as folder:
             for name, members in zip(PARTS, parts, strict=True):
@@ -100,9 +104,11 @@ class Windows(Dataset[tuple[Tensor, Tensor]]):
         self.file = file
         self.context = context
         self.tokens = file.stat().st_size
+        if not len(self):
+            raise RunError(f"data.context is {context}, and {file} has {self.tokens} bytes", "a shorter context")
 
     def __len__(self) -> int:
-        return (self.tokens - 1) // self.context
+        return max(0, self.tokens - 1) // self.context
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         inputs, targets = self.batch([index])

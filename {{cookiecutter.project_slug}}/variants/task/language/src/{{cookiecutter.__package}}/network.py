@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .engine.errors import require
+
 BYTES = 256
 
 
@@ -25,8 +27,9 @@ class Network(nn.Module):
 
     def __init__(self, width: int, depth: int, heads: int, dropout: float) -> None:
         super().__init__()
-        if width % (2 * heads):
-            raise ValueError(f"width {width} must be a multiple of 2 x heads = {2 * heads}")
+        require(depth=depth, heads=heads, at_least=1)
+        require(width=width, at_least=1, multiple_of=2 * heads)
+        require(dropout=dropout, at_least=0, at_most=1)
         self.embedding = nn.Embedding(BYTES, width)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.RMSNorm(width)

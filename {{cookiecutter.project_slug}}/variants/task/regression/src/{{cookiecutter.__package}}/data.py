@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset, random_split
 
-from .engine.training.batches import Batches, SizedDataset
+from .engine.errors import RunError, require
+from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 ROWS = 442
@@ -32,8 +33,10 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(self, features: list[Feature], val_rows: int, batch_size: int, num_workers: int, seed: int) -> None:
         super().__init__()
-        if not 0 <= val_rows < ROWS - TEST_ROWS:
-            raise ValueError(f"data.val_rows is {val_rows}; choose 0 to {ROWS - TEST_ROWS - 1}")
+        refuse_unloadable(batch_size, num_workers, seed)
+        require(val_rows=val_rows or None, at_least=2, below=ROWS - TEST_ROWS - 1)  # R2 needs two rows
+        if not features:
+            raise RunError("data.features is empty", f"one or more of {', '.join(get_args(Feature))}")
         self.features = features
         self.val_rows = val_rows
         self.batch_size = batch_size

@@ -4,6 +4,8 @@ from typing import final
 
 from torch import Tensor, nn
 
+from .engine.errors import RunError, require
+
 
 @final
 class Network(nn.Module):
@@ -16,6 +18,8 @@ class Network(nn.Module):
 
     def __init__(self, features: int, hidden: list[int]) -> None:
         super().__init__()
+        require(features=features, hidden=hidden, at_least=1)
+        self.features = features
         self.layers = nn.Sequential()
         for width in hidden:
             self.layers.extend([nn.Linear(features, width), nn.ReLU()])
@@ -23,4 +27,6 @@ class Network(nn.Module):
         self.layers.append(nn.Linear(features, 1))
 
     def forward(self, features: Tensor) -> Tensor:
+        if features.shape[-1] != self.features:
+            raise RunError(f"model.network.features is {self.features}, and a row has {features.shape[-1]}")
         return self.layers(features)

@@ -6,7 +6,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset, random_split
 
-from .engine.training.batches import Batches, SizedDataset
+from .engine.errors import require
+from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+
+SIDE = 8  # of a picture, in pixels
 
 
 class DataModule(pl.LightningDataModule):
@@ -25,8 +28,9 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(self, val_fraction: float, max_shift: int, batch_size: int, num_workers: int, seed: int) -> None:
         super().__init__()
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"data.val_fraction is {val_fraction}; choose a number between 0 and 1")
+        refuse_unloadable(batch_size, num_workers, seed)
+        require(val_fraction=val_fraction, above=0, below=1)
+        require(max_shift=max_shift, at_least=0, below=SIDE)
         self.val_fraction = val_fraction
         self.max_shift = max_shift
         self.batch_size = batch_size

@@ -4,6 +4,8 @@ from typing import final
 
 from torch import Tensor, nn
 
+from .engine.errors import require
+
 CLASSES = 10
 SIDE = 8
 GROUPS = 4  # of channels that are normalised together
@@ -14,12 +16,14 @@ class Network(nn.Module):
     """Three convolutions and a linear head: (batch, 1, 8, 8) grey levels in [0, 1] -> (batch, 10) logits.
 
     Args:
-        width: channels of the first convolution; the others have twice as many.
+        width: channels of the first convolution, a multiple of 4; the others have twice as many.
         dropout: fraction of the features that the head does not see in training.
     """
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
+        require(width=width, at_least=1, multiple_of=GROUPS)
+        require(dropout=dropout, at_least=0, at_most=1)
         self.features = nn.Sequential(
             convolution(1, width),
             convolution(width, 2 * width),

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from .engine.errors import require
 from .network import CLASSES
 
 
@@ -20,6 +21,7 @@ class Objective(nn.Module):
 
     def __init__(self, label_smoothing: float) -> None:
         super().__init__()
+        require(label_smoothing=label_smoothing, at_least=0, at_most=1)
         self.label_smoothing = label_smoothing
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
