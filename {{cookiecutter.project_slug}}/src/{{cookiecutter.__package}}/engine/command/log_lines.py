@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 import warnings
 
 # A pattern of each warning, and where it comes from.
