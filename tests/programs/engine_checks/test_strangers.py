@@ -67,6 +67,16 @@ def test_network_of_a_stranger_has_its_own_width(short, capfd):
     assert (stranger / "test.json").exists()
 
 
+def test_aliases_of_a_stranger_are_not_followed(stranger, capfd):
+    """Ten of each in the next one: 10 ** 12 values."""
+    bomb = "a0: &a0 [0]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 13))
+    text = (stranger / "config.yaml").read_text()
+    (stranger / "config.yaml").write_text(bomb + text.replace("  network:\n", "  network:\n    more: *a12\n"))
+    with pytest.raises(SystemExit):
+        main(["test", "--ckpt_path", str(stranger / "checkpoints/best.ckpt")])
+    assert "config.yaml is damaged: has more than 100000 values" in capfd.readouterr().err
+
+
 FILES = ["test.json", "metrics.csv", "predictions.pt", "curves.png", "config.yaml", "checkpoints", "wandb"]
 
 

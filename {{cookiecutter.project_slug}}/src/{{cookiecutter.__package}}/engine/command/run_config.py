@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
@@ -13,7 +12,7 @@ from ..saving.atomic import write_text
 from ..saving.runs import CONFIG, is_run
 from ..saving.secrets import without_secrets
 from ..training.metrics_file import MetricsFile
-from . import manifest
+from . import configurations, manifest
 from .arguments import RUN_FLAGS
 from .init_from import InitFrom, write_record
 
@@ -65,12 +64,10 @@ def saved_settings(run: Path) -> dict[str, Any]:
     """The settings that a run has kept; RunError if they cannot be read."""
     path = run / CONFIG
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        settings = None
-    if not isinstance(settings, dict):
-        raise RunError(f"{path} is damaged: it holds no settings", "put it back, or --fresh to start over beside it")
-    return settings
+        return configurations.read(path)
+    except RunError as error:
+        reason = str(error).removeprefix(str(path)).lstrip(" ,:")
+        raise RunError(f"{path} is damaged: {reason}", "put it back, or --fresh to start over beside it") from error
 
 
 def settings_of(parser: LightningArgumentParser, config: Namespace) -> tuple[Namespace, str]:
