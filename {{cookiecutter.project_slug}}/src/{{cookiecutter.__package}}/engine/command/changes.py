@@ -16,7 +16,7 @@ LOADING = ("data.folder", "data.num_workers")
 LENGTH = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 # What says where a training runs and what it shows, and changes nothing of what it learns.
 WITHOUT_EFFECT = (
-    *("logger", "trainer.logger", "progress_bar", "model_summary", "lr_monitor", "last_checkpoint"),
+    *("short_steps", "logger", "trainer.logger", "progress_bar", "model_summary", "lr_monitor", "last_checkpoint"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps"),
     *("trainer.default_root_dir", "trainer.profiler", "trainer.num_sanity_val_steps", *LOADING),
 )

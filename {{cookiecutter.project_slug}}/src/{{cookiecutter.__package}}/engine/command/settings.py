@@ -44,6 +44,8 @@ def add_sections(parser: LightningArgumentParser) -> None:
     parser.add_argument("--runs", default="runs", help="Folder in which all runs lie")
     loggers = f"Where metrics go beside metrics.csv: {', '.join(NAMES)}, or a list of them"
     parser.add_argument("--logger", type=list[str] | str, default="csv", help=loggers)
+    text = "false: each step is Lightning's, as slow as it is; the weights are the same"
+    parser.add_argument("--short_steps", type=bool, default=True, help=text)
     for section, kind in SECTIONS.items():
         parser.add_argument(f"--{section}", type=kind | None, help=f"null, or settings of {kind.__name__}")
 

@@ -16,6 +16,7 @@ from ..training.freezing import FollowThaw, RefuseUntrained
 from ..training.monitors import CheckMonitors
 from ..training.predictions import SavePredictions
 from ..training.resume import LastCheckpoint
+from ..training.short_steps import ShortSteps
 
 # What the Trainer adds by itself if a switch is on and no such callback is given.
 ADDED_BY_LIGHTNING = {
@@ -48,6 +49,7 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
     sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
     own = [RefuseUntrained(), FollowThaw(), CheckMonitors(), Curves(), SavePredictions()]
+    own += [ShortSteps()] if config.short_steps else []
     return [*sections, *same_batches, *given, *own]
 
 

@@ -1,7 +1,7 @@
 """The parts of Lightning's state that a training needs to go on exactly, and that Lightning does not restore.
 
-This file reaches into private names of Lightning's loops and of torchmetrics, so that no other file has to. The
-template's tests list these names, and fail when a new release lacks one.
+This file reaches into private names of Lightning's loops and of torchmetrics, so that none but short_steps.py has to.
+The template's tests list these names, and fail when a new release lacks one.
 """
 
 from typing import Any, cast

@@ -23,7 +23,12 @@ class EngineModule(pl.LightningModule):
 
     It adds to Lightning: `add_metrics` and `log_stage`, for metrics of each stage; `load_from_checkpoint` that runs no
     code; hyperparameters of plain values; `--preset fsdp`. A LightningModule without it does everything but the last.
+
+    Attributes:
+        logs_loss: whether anybody can read the training loss of this step: see short_steps.py.
     """
+
+    logs_loss = True
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path | IO[Any], *args: Any, **kwargs: Any) -> Self:
@@ -71,7 +76,8 @@ class EngineModule(pl.LightningModule):
                 self.log(key, metric, on_step=False, on_epoch=True, add_dataloader_idx=False, metric_attribute=key)
         if stage == "train":
             loss, batch_loss = weigh_by_share(loss, samples)
-            self.log("train/loss", batch_loss, prog_bar=True)
+            if self.logs_loss:
+                self.log("train/loss", batch_loss, prog_bar=True)
         else:
             measures.loss.update(loss, weight=samples)
         return loss
