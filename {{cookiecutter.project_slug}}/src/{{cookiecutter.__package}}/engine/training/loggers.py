@@ -111,12 +111,11 @@ class MLflowRun(MLFlowLogger):
 @contextmanager
 def one_line_of_mlflow(hint: str) -> Iterator[None]:
     """Turn what MLflow and its database raise into a RunError."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy"):
+            raise
         raise RunError(f"logger mlflow: {str(error).splitlines()[0]}", f"--logger csv; {hint}") from error
 
 
