@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from lit_project.__main__ import main
 from lit_project.engine.command import manifest
@@ -71,6 +72,21 @@ def test_manifest_says_what_a_training_was_run_with(short):
     assert kept["seed"] == 7
     assert kept["versions"]["torch"] == torch.__version__
     assert kept["hardware"]["threads"] == torch.get_num_threads()
+
+
+def test_manifest_follows_a_training_that_has_to_begin_anew(short):
+    class Killed(BaseException):
+        pass
+
+    class Dies(pl.Callback):
+        def on_train_batch_end(self, *_):
+            raise Killed
+
+    with pytest.raises(Killed):
+        main(["fit", "--run=one", *short], [Dies()])
+    assert not list(RUN.glob("checkpoints/*"))
+    main(["fit", "--run=one", *short, "--trainer.gradient_clip_val=0.5"])
+    assert "gradient_clip_val=0.5" in json.loads((RUN / "manifest.json").read_text())["command"]
 
 
 def test_run_of_a_later_format_is_refused(short, half_done, capfd):

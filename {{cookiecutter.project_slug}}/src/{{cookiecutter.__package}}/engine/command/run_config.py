@@ -38,13 +38,15 @@ class RunConfig(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         run = Path(trainer.default_root_dir)
-        if trainer.is_global_zero and not is_run(run):
-            run.mkdir(parents=True, exist_ok=True)
+        if not trainer.is_global_zero or (is_run(run) and trainer.global_step):
+            return
+        run.mkdir(parents=True, exist_ok=True)
+        manifest.write(run, *self.command, trainer)
+        if not is_run(run):
             for logger in trainer.loggers:
                 if not isinstance(logger, MetricsFile):  # MLflow takes each setting once
                     logger.log_hyperparams(self.config.as_dict())
             write_record(run, self.begun)
-            manifest.write(run, *self.command, trainer)
             self._keep(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
