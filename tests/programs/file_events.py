@@ -16,8 +16,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
-from kills import QUIET, differences
-from lit_project.__main__ import main
+from kills import QUIET, differences, train, write_to_log
 from lit_project.engine.command import stages  # noqa: F401 - here once, so that no child need import it
 
 SMALL = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=6", "--trainer.limit_val_batches=2"]
@@ -74,30 +73,17 @@ class Events:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fit(run, flags, last=None, stop=None):
+def fit(run, flags, last=None):
     """One start in a process of its own; returns its exit code, and its events."""
     events = Path("events.txt")
     child = os.fork()
     if child == 0:
-        os.setpgid(0, 0)
-        log = os.open(f"{run}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        write_to_log(run)
         watched = Events(run, last)
         watched.watch()
-        code = 1
-        try:
-            main(["fit", "--run", run, *flags])
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            events.write_text("\n".join(watched.seen))
-            os._exit(code)
+        code = train(run, flags)
+        events.write_text("\n".join(watched.seen))
+        os._exit(code)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status), events.read_text().splitlines() if events.exists() else []
 

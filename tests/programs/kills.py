@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -58,27 +59,33 @@ def start(run, flags, processes):
     for rank in range(processes):
         child = os.fork()
         if child == 0:
-            os.setpgid(0, 0)  # its workers die with it
-            log = os.open(f"{run}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
+            write_to_log(run)
             if processes > 1:
                 os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank), NODE_RANK="0")
                 os.environ.update(WORLD_SIZE=str(processes), LIT_PROJECT_RUN=run)
-            code = 1
-            try:
-                main(["fit", "--run", run, *flags])
-                code = 0
-            except SystemExit as stopped:
-                code = stopped.code or 0
-            except BaseException:
-                import traceback
-
-                traceback.print_exc()
-            finally:
-                os._exit(code)
+            os._exit(train(run, flags))
         children.append(child)
     return children
+
+
+def write_to_log(run):
+    """Have a forked process, whose workers die with it, write into a file."""
+    os.setpgid(0, 0)
+    log = os.open(f"{run}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+
+def train(run, flags):
+    """The exit code of a training."""
+    try:
+        main(["fit", "--run", run, *flags])
+    except SystemExit as stopped:
+        return stopped.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def ended(children, seconds):

@@ -80,6 +80,59 @@ def test_whoever_looks_at_each_step_sees_each_loss(count):
     assert same(*seen)
 
 
+class LogsMeans(pl.Callback):
+    """Logs means of an epoch from two hooks, between which Lightning's first step would forget what was logged."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        pl_module.log("train/before", float(batch_idx), on_step=False, on_epoch=True, batch_size=1)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        pl_module.log("train/after", float(batch_idx), on_step=False, on_epoch=True, batch_size=1)
+
+
+def test_means_that_callbacks_log_have_each_step(count):
+    for short in ("true", "false"):
+        main(["fit", f"--run={short}", *SMALL, f"--short_steps={short}"], [LogsMeans()])
+    files = [Path("runs", run, "metrics.csv").read_text() for run in ("true", "false")]
+    assert count
+    assert "train/before" in files[0]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("name", ["i", "batch_idx"])
+def test_step_has_its_number_whatever_it_calls_it(count, monkeypatch, name):
+    from lit_project.model import Model
+
+    numbers = []
+    seen = {"numbers": numbers}
+    exec(f"def step(self, batch, {name}):\n    numbers.append({name})\n    return self.step(batch, 'train')", seen)
+    monkeypatch.setattr(Model, "training_step", seen["step"])
+    main(["fit", "--run=one", *SMALL])
+    assert count
+    assert numbers == [*range(9)] * 2
+
+
+def test_batch_of_nothing_is_left_out_of_a_short_step(count, monkeypatch):
+    """As a collate function gives it that found no sample to use."""
+    from lit_project.engine.training.batches import Batches
+
+    fetched = Batches.__iter__
+
+    def with_a_gap(self):
+        for number, batch in enumerate(fetched(self)):
+            yield None if number == 4 and self.batch_sampler.seed == 0 and len(self) > 2 else batch
+
+    monkeypatch.setattr(Batches, "__iter__", with_a_gap)
+    monkeypatch.setattr("lit_project.data.DataModule.on_after_batch_transfer", lambda self, batch, number: batch)
+    for short in ("true", "false"):
+        main(["fit", f"--run={short}", *SMALL, f"--short_steps={short}"])
+    assert count
+    one, other = (without_callbacks(last(run)) for run in ("true", "false"))
+    assert one["global_step"] == 16
+    assert same(one["state_dict"], other["state_dict"])
+    assert same(one["loops"], other["loops"])
+
+
 class Hook(pl.Callback):
     def on_after_backward(self, trainer, pl_module):
         pl_module.seen = True

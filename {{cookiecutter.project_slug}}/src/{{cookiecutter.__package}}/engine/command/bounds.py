@@ -26,7 +26,6 @@ LEAST = {
         "num_nodes": 1,
     },
     "early_stopping": {"patience": 0},
-    "progress_bar": {"refresh_rate": 0},
     "model_summary": {"max_depth": -1},
 }
 # By command, what must not be 0, with which nothing would be done.

@@ -114,7 +114,7 @@ class Bar:
 
 
 def say(line: str) -> None:
-    """Print a line, if anybody can read it: a pipe whose reader has ended, or a full disk, is not worth a training."""
+    """Print a line if there is room for it: a full disk under a log file is not worth a training."""
     with contextlib.suppress(OSError):
         print(line, flush=True)
 

@@ -10,7 +10,7 @@ from pytorch_lightning import callbacks
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 from torch import Tensor
 
-from ..errors import RunError
+from ..errors import RunError, require
 from .display import Bar, Display, Lines, Status, is_terminal
 from .loop_state import completed_batches, metrics_of_step
 from .pace import Pace
@@ -45,8 +45,7 @@ class ProgressBar(callbacks.ProgressBar):
         if refresh_rate <= 0:
             hint = "--trainer.enable_progress_bar false, for none"
             raise RunError(f"--progress_bar.refresh_rate is {refresh_rate}, and has to be positive", hint)
-        if every_n_seconds < 0:
-            raise RunError(f"--progress_bar.every_n_seconds is {every_n_seconds}, and has to be positive, or 0")
+        require(every_n_seconds=every_n_seconds, at_least=0)
         self._display: Display = Bar(theme, leave, console_kwargs) if is_terminal() else Lines(theme)
         self._seconds = every_n_seconds if isinstance(self._display, Lines) else 1 / refresh_rate
         self._is_enabled = True

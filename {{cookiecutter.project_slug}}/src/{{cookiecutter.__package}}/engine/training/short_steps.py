@@ -11,7 +11,7 @@ This file reaches into Lightning's training loop. It is written for one form of 
 import inspect
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,6 +22,7 @@ from pytorch_lightning.loops.optimization.automatic import Closure, _AutomaticOp
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 
 from .profiling import NoProfile
@@ -113,7 +114,7 @@ class Steps:
         self.before = [one for one in trainer.callbacks if overrides(one, "on_train_batch_start", pl.Callback)]
         self.after = [one for one in trainer.callbacks if overrides(one, "on_train_batch_end", pl.Callback)]
         self.optimizer = trainer.optimizers[0]
-        self.takes_index = "batch_idx" in inspect.signature(module.training_step).parameters
+        self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
         self.moves = trainer.strategy.root_device.type != "cpu" or any(
             overrides(owner, hook, base)
             for hook in OF_BATCHES
@@ -158,18 +159,19 @@ class Steps:
         batch, _, _ = next(fetcher)
         index = self.loop.batch_idx + 1
         progress.is_last_batch = fetcher.done
-        batch = trainer.precision_plugin.convert_input(batch) if self.moves or self.is_seeded() else batch
+        batch = trainer.precision_plugin.convert_input(batch)
         if self.moves:
             batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
             batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
         progress.increment_ready()
-        results = trainer._results
-        results.batch, results.batch_size, results.dataloader_idx = batch, None, None
-        module._current_fx_name = "on_train_batch_start"
-        for callback in self.before:
-            callback.on_train_batch_start(trainer, module, batch, index)
-        progress.increment_started()
-        outputs = self._learn(batch, index)
+        trainer._logger_connector.on_batch_start(batch)
+        outputs = None
+        if batch is not None:  # from a loader that found no sample to use
+            module._current_fx_name = "on_train_batch_start"
+            for callback in self.before:
+                callback.on_train_batch_start(trainer, module, batch, index)
+            progress.increment_started()
+            outputs = self._learn(batch, index)
         progress.increment_processed()
         self._schedule(index)
         module._current_fx_name = "on_train_batch_end"
@@ -178,12 +180,8 @@ class Steps:
         module._current_fx_name = None
         if self.is_watched:
             trainer._logger_connector.on_batch_end()
-        results.batch, results.batch_size = None, None
+        trainer._results.batch = None  # its memory is for the next one
         progress.increment_completed()
-
-    def is_seeded(self) -> bool:
-        """Whether convert_input has been given something to do: see loop_state.seed_batches_of_other_loaders."""
-        return "convert_input" in vars(self.trainer.precision_plugin)
 
     def _learn(self, batch: Any, index: int) -> dict[str, Any]:
         """Compute the loss and its gradients, and step the optimizer; return what the step has returned."""
@@ -194,7 +192,7 @@ class Steps:
         vars(module)["logs_loss"] = self.is_watched
         output: Any = module.training_step(batch, index) if self.takes_index else module.training_step(batch)
         del vars(module)["logs_loss"]
-        loss = output["loss"] if isinstance(output, dict) else output
+        loss = output["loss"] if isinstance(output, Mapping) else output
         progress.zero_grad.increment_ready()
         progress.zero_grad.increment_started()
         optimizer.zero_grad()
@@ -220,8 +218,7 @@ def detached(output: Any, loss: Tensor | None) -> dict[str, Any]:
     """What Lightning hands to callbacks of a step's output."""
     if loss is None:
         return {}
-    rest = {name: value for name, value in output.items() if name != "loss"} if isinstance(output, dict) else {}
-    return {"loss": loss.detach(), **rest}
+    return {**(output if isinstance(output, Mapping) else {}), "loss": loss.detach()}
 
 
 def is_multiple(number: int, of: float) -> bool:
