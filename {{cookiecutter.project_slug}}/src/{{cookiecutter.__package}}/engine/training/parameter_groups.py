@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..errors import RunError
+from .fused import fused
 
 NAMES_SHOWN = 6
 OTHERS = "others"  # the group of the parameters that no factor is for
@@ -26,7 +27,7 @@ def in_groups(optimizer: OptimizerCallable, module: nn.Module, factors: Mapping[
         RunError: if there is no such part, a factor is not above 0, or the optimizer takes no groups.
     """
     if not factors:
-        return optimizer(module.parameters())
+        return fused(optimizer(module.parameters()))
     if wrong := [name for name, factor in factors.items() if not factor > 0]:
         raise RunError(f"lr_factors: {wrong[0]} is {factors[wrong[0]]}, and not above 0", "--freeze.modules, to freeze")
     groups: dict[str, list[nn.Parameter]] = {OTHERS: [], **{name: [] for name in factors}}
@@ -42,7 +43,7 @@ def in_groups(optimizer: OptimizerCallable, module: nn.Module, factors: Mapping[
     for group in made.param_groups:
         group["lr"] = group["lr"] * factors.get(group["name"], 1.0)
     made.register_load_state_dict_pre_hook(refuse_other_groups)
-    return made
+    return fused(made)
 
 
 def refuse_other_groups(optimizer: Optimizer, saved: dict[str, Any]) -> None:
