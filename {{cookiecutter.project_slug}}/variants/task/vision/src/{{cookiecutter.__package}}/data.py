@@ -84,11 +84,9 @@ def read() -> tuple[Tensor, Tensor]:
 
 
 def shift(pictures: Tensor, most: int) -> Tensor:
-    """Move each picture by its own -most to +most pixels in both directions: (batch, 1, h, w) -> the same."""
+    """Move each picture by its own -most to +most pixels in both directions: (batch, channels, h, w) -> the same."""
     batch, _, height, width = pictures.shape
     padded = F.pad(pictures, (most, most, most, most))
-    top, left = torch.randint(2 * most + 1, (2, batch, 1), device=pictures.device)
-    rows = top + torch.arange(height, device=pictures.device)
-    columns = left + torch.arange(width, device=pictures.device)
-    picture = torch.arange(batch, device=pictures.device)[:, None, None]
-    return padded[picture, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+    top, left = torch.randint(2 * most + 1, (2, batch), device=pictures.device)
+    return windows[torch.arange(batch, device=pictures.device), :, top, left]
