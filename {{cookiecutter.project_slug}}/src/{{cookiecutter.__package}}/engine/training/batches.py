@@ -7,7 +7,7 @@ Here nothing has to be remembered but the numbers of the epoch and the batch.
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -84,7 +84,8 @@ class Batches:
         refuse_unloadable(batch_size, num_workers, seed)
         if not len(dataset):
             raise RunError(f"{type(dataset).__name__} has no samples", "look at the data, and at how it is split")
-        in_order = order or (shuffled(len(dataset)) if shuffle else unshuffled(len(dataset)))
+        in_order = shuffled(len(dataset)) if shuffle else unshuffled(len(dataset))
+        in_order = repeatable(order) if order else in_order
         self.batch_sampler = SeededBatchSampler(in_order, batch_size, drop_last, seed)
         collated = "collate_fn" not in options and gives_batches(dataset)
         options |= {"collate_fn": unchanged} if collated else {}
@@ -156,10 +157,18 @@ def gives_batches(dataset: object) -> bool:
 def batch_of(dataset: Any, indices: list[int]) -> Any:
     """The batch with these samples, from a dataset that can give it as a whole."""
     if type(dataset) is Subset:
-        return batch_of(dataset.dataset, [dataset.indices[index] for index in indices])
+        return batch_of(dataset.dataset, chosen(dataset.indices, indices))
     if type(dataset) is TensorDataset:
-        return [tensor[indices] for tensor in dataset.tensors]
+        places = torch.tensor(indices)  # once, and not for each of its tensors
+        return [tensor[places] for tensor in dataset.tensors]
     return dataset.batch(indices)
+
+
+def chosen(numbers: Any, places: list[int]) -> list[int]:
+    """The numbers in these places of a list, a tensor or an array."""
+    if isinstance(numbers, Tensor | np.ndarray):
+        return cast(list[int], numbers[places].tolist())
+    return [numbers[place] for place in places]
 
 
 def unchanged(batch: Any) -> Any:
@@ -172,6 +181,16 @@ def shuffled(samples: int) -> Order:
 
 def unshuffled(samples: int) -> Order:
     return lambda epoch, generator: range(samples)
+
+
+def repeatable(order: Order) -> Order:
+    """A team's order, which may draw from other generators than its own."""
+
+    def seeded_order(epoch: int, generator: torch.Generator) -> Any:
+        with seeded(generator.initial_seed()):
+            return order(epoch, generator)
+
+    return seeded_order
 
 
 def refuse_empty_shares(batch_size: int, world_size: int) -> None:
@@ -249,8 +268,7 @@ class SeededBatchSampler(Sampler[Any]):
     def indices(self) -> Any:
         """The samples of this pass in order; as an array, of eight bytes each, where a list would take 36."""
         epoch = self.epoch + self.lap * EPOCHS
-        with seeded(self.seed + epoch):  # for an order that draws from other generators than its own
-            order = self.order(self.epoch, torch.Generator().manual_seed(self.seed + epoch))
+        order = self.order(self.epoch, torch.Generator().manual_seed(self.seed + epoch))
         return order if isinstance(order, range) else np.asarray(order)
 
     def seed_of(self, number: int, rank: int, stream: int) -> int:
