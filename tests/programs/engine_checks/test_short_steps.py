@@ -1,6 +1,5 @@
 """Short steps: the weights, the metrics and the checkpoints that Lightning's own steps give, and only where they do."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from conftest import last, same
 from lit_project.__main__ import main
 from lit_project.engine.training import short_steps
+from lit_project.engine.training.module import EngineModule
 from lit_project.engine.training.short_steps import Steps, reasons_against
 
 SMALL = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=9", "--trainer.limit_val_batches=2")
@@ -21,8 +21,13 @@ FLAGS = {
     "validated across epochs": ["--trainer.val_check_interval=7", "--trainer.check_val_every_n_epoch=null"],
     "ends in the middle": ["--trainer.max_steps=13"],
     "accumulated": ["--trainer.accumulate_grad_batches=2"],
-    "ema": ["--preset=ema"],
-    "bf16": ["--preset=bf16"],
+    "preset cpu": ["--preset=cpu"],
+    "preset ema": ["--preset=ema"],
+    "preset bf16": ["--preset=bf16"],
+    "preset fp16": ["--preset=fp16"],
+    "preset compile": ["--preset=compile"],
+    "preset debug-nan": ["--preset=debug-nan"],
+    "preset debug-overfit": ["--preset=debug-overfit", "--trainer.check_val_every_n_epoch=1", "--trainer.max_epochs=9"],
     "workers": ["--data.num_workers=2"],
     "sgd": ["--model.optimizer.class_path=torch.optim.SGD", "--model.optimizer.init_args.lr=0.1"],
     "frozen": ["--freeze.modules=[network.features]", "--freeze.until_epoch=1"],
@@ -33,8 +38,8 @@ FLAGS = {
 
 @pytest.fixture
 def count(monkeypatch):
-    """How many steps were short; without a full step for the sake of the clock."""
-    monkeypatch.setattr(short_steps, "BETWEEN_FULL_STEPS", 1e9)
+    """How many steps were short; without a loss that is logged for the sake of the clock."""
+    monkeypatch.setattr(short_steps, "BETWEEN_LOOKS", 1e9)
     counted = []
     step = Steps._step
     monkeypatch.setattr(Steps, "_step", lambda self, fetcher: (counted.append(1), step(self, fetcher))[1])
@@ -50,7 +55,7 @@ def without_callbacks(checkpoint):
 def test_short_steps_give_what_lightning_s_give(count, flags):
     for run in ("short", "full"):
         main(["fit", f"--run={run}", *SMALL, *flags, f"--short_steps={str(run == 'short').lower()}"])
-        assert bool(count) == (not re.search("log_every_n_steps=1$|bf16|accumulate", " ".join(flags)))
+        assert bool(count) == (not "--trainer.accumulate_grad_batches=2" in flags)
     short, full = (without_callbacks(last(run)) for run in ("short", "full"))
     assert short.keys() == full.keys()
     for part in short:
@@ -156,7 +161,7 @@ def test_default_training_has_no_reason_against_short_steps():
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--preset=bf16"], "another precision"),
+        (["--trainer.precision=bf16-true"], "another precision"),
         (["--trainer.profiler=simple"], "a profiler"),
         (["--preset=ddp-cpu", "--trainer.devices=1"], "another strategy"),
     ],
@@ -198,10 +203,32 @@ def test_training_by_hand_afterwards_has_lightning_s_steps(count, parts):
     assert not count
 
 
-def test_steps_are_full_again_after_a_while(monkeypatch, count):
-    monkeypatch.setattr(short_steps, "BETWEEN_FULL_STEPS", 0.0)
-    main(["fit", "--run=one", *SMALL])
-    assert not count
+@pytest.mark.parametrize(("seconds", "logged"), [(1e9, 4), (-1, 18)])
+def test_loss_is_logged_where_it_is_read_or_after_a_while(monkeypatch, seconds, logged):
+    names = []
+    log = EngineModule._log
+    monkeypatch.setattr(short_steps, "BETWEEN_LOOKS", seconds)
+    spy = lambda self, name, *args, **options: (names.append(name), log(self, name, *args, **options))  # noqa: E731
+    monkeypatch.setattr(EngineModule, "_log", spy)
+    main(["fit", "--run=one", *SMALL, "--trainer.log_every_n_steps=0"])
+    assert names.count("train/loss") == logged
+
+
+def test_loss_is_logged_in_the_step_that_ends_a_training(count, monkeypatch):
+    from lit_project.model import Model
+
+    step = Model.step
+
+    def ends(self, batch, stage):
+        self.trainer.should_stop = stage == "train" and self.global_step == 5
+        return step(self, batch, stage)
+
+    monkeypatch.setattr(Model, "step", ends)
+    for short in ("true", "false"):
+        main(["fit", f"--run={short}", *SMALL, f"--short_steps={short}"])
+    files = [Path("runs", run, "metrics.csv").read_text() for run in ("true", "false")]
+    assert "5," in files[0]
+    assert files[0] == files[1]
 
 
 def test_loss_that_is_no_number_stops_a_short_step(count, capfd, monkeypatch):

@@ -204,6 +204,24 @@ def is_logged(module: pl.LightningModule, name: str) -> bool:
     return bool(result) and not result.has_reset
 
 
+def log_again(module: pl.LightningModule, name: str, value: Tensor | Metric) -> bool:
+    """Log what the same hook has logged before, and as it has; return whether it had.
+
+    `module.log` copies and walks through all that Lightning keeps of a name, at each call: 0.2 ms.
+    """
+    trainer: Any = module._trainer
+    results, hook = trainer and trainer._results, module._current_fx_name
+    result = results and results.get(f"{hook}.{name}")
+    if not result or result.value.device != value.device:
+        return False
+    connector = trainer._logger_connector
+    if connector.should_reset_tensors(hook):
+        results.reset(metrics=False, fx=hook)
+    results.update_metrics(f"{hook}.{name}", value, batch_size=1)
+    connector._current_fx = hook
+    return True
+
+
 def metric_states(module: nn.Module) -> MetricStates:
     """What each torchmetrics metric has seen since its last reset."""
     for collection in module.modules():

@@ -8,12 +8,12 @@ from typing import IO, Any, cast
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from typing_extensions import Self
 
 from ..devices.processes import weigh_by_share
 from ..devices.sharding import shard
-from .loop_state import is_logged, running_set
+from .loop_state import is_logged, log_again, running_set
 from .samples import count_samples
 from .sets import Measures, StageMetrics
 
@@ -73,14 +73,19 @@ class EngineModule(pl.LightningModule):
         if not is_logged(self, measures.first_name):
             for key, metric in measures.by_name(with_loss=stage != "train").items():
                 # Lightning looks for a metric's attribute only once, before the sets are known, so it is told one.
-                self.log(key, metric, on_step=False, on_epoch=True, add_dataloader_idx=False, metric_attribute=key)
+                options = {"on_step": False, "on_epoch": True, "add_dataloader_idx": False, "metric_attribute": key}
+                self._log(key, metric, **options)
         if stage == "train":
             loss, batch_loss = weigh_by_share(loss, samples)
-            if self.logs_loss:
-                self.log("train/loss", batch_loss, prog_bar=True)
+            if self.logs_loss or self.trainer.should_stop:
+                self._log("train/loss", batch_loss.detach(), prog_bar=True)
         else:
             measures.loss.update(loss, weight=samples)
         return loss
+
+    def _log(self, name: str, value: Tensor | Metric, **options: Any) -> None:
+        if not log_again(self, name, value):
+            self.log(name, value, **options)
 
     def _measures_of(self, stage: str) -> Measures:
         name = "/".join(filter(None, [stage, running_set(self)]))
