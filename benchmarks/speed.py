@@ -25,14 +25,16 @@ ROOT = Path(__file__).resolve().parents[1]
 STEPS = {"regression": 1500, "vision": 300, "language": 40}
 FLAGS = {"regression": ["--data.batch_size=32", "--trainer.log_every_n_steps=50"], "vision": [], "language": []}
 ROUNDS = 3
-WAYS = ("compute", "plain", "lightning", "torchmetrics", "fit")
 TITLES = {
     "compute": "compute on a fixed batch",
     "plain": "plain loop (DataLoader, `.item()`, tqdm)",
+    "fused": "the same with Adam fused",
+    "validated": "the plain loop, validated each epoch",
     "lightning": "stock Lightning, one logged loss",
     "torchmetrics": "the same with torchmetrics",
     "fit": "`fit`, every feature on",
 }
+WAYS = tuple(TITLES)
 
 TEXT = """\
 # Speed
@@ -42,10 +44,10 @@ rounds. Measured on {day} by `python3 benchmarks/speed.py`: {where}, {versions}.
 
 {table}
 
-All ways have the same network, loss, optimizer and batch size, those of each task's default run (regression: batches of
-32 instead of all rows). Stock Lightning has its own loggers, bar and checkpoints, and no validation. `fit` has all that
-a project has: metrics, curves, both checkpoints, early stopping, exact resume, and the validations of its run, which
-are in its figure, as the two loops beside it have none.
+All ways have the same network, loss, optimizer, augmentation and batch size, those of each task's default run
+(regression: batches of 32 instead of all rows). Stock Lightning has its own loggers, bar and checkpoints, and no
+validation. `fit` has all that a project has: metrics, curves, both checkpoints, early stopping, exact resume, a fused
+Adam, and its validations and best checkpoints, which are in its figure, as they are in that of the validated loop.
 """
 
 
@@ -82,7 +84,7 @@ def measure(task: str) -> dict[str, Any]:
             self.metrics = metrics and self.objective.metrics().clone(prefix="train/")
 
         def training_step(self, batch, batch_idx):
-            inputs, targets = batch
+            inputs, targets = data.on_after_batch_transfer(batch, 0)
             outputs = self.network(inputs)
             loss = self.objective(outputs, targets)
             self.log("train/loss", loss, prog_bar=True)
@@ -98,40 +100,56 @@ def measure(task: str) -> dict[str, Any]:
     main(["fit", "--trainer.fast_dev_run=1", *FLAGS[task]], [parts])
     model, data = parts.model, parts.data
 
-    def loader():
-        return DataLoader(data.train, data.batch_size, shuffle=True)
+    data.trainer.training = True  # so that it moves pictures at random, in each of the ways
 
-    def loop(batches):
+    def loader(dataset=data.train, shuffle=True):
+        return DataLoader(dataset, data.batch_size, shuffle)
+
+    def seconds_of_step(epoch, look, fused=None):
+        """Of a loop over the batches that epoch() gives again and again; it looks at each loss."""
         network, objective = copy.deepcopy(model.network), copy.deepcopy(model.objective)
         optimizer = model.optimizer([*network.parameters(), *objective.parameters()])
+        optimizer.param_groups[0]["fused"] = fused
         done = 0
         while True:
-            for inputs, targets in batches():
+            for batch in epoch(network, objective):
                 if done == steps // 10:
                     begun = time.process_time()
                 if done == steps:
                     return (time.process_time() - begun) / (steps - steps // 10)
+                inputs, targets = batch
                 loss = objective(network(inputs), targets)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                yield loss
+                look(loss)
                 done += 1
-
-    def run(generator, look):
-        while True:
-            try:
-                look(next(generator))
-            except StopIteration as end:
-                return end.value
 
     def compute():
         batch = next(iter(loader()))
-        return run(loop(lambda: [batch]), lambda loss: None)
+        return seconds_of_step(lambda *_: [batch], lambda loss: None)
 
-    def plain():
-        total = []
-        return run(loop(lambda: tqdm(loader())), lambda loss: total.append(loss.item()))
+    def batches(*_):
+        return (data.on_after_batch_transfer(batch, 0) for batch in tqdm(loader()))
+
+    def plain(epoch=batches, fused=None):
+        losses = []
+        return seconds_of_step(epoch, lambda loss: losses.append(loss.item()), fused)
+
+    def validated():
+        best = []
+
+        def epoch(network, objective):
+            yield from batches()
+            network.eval()
+            with torch.no_grad():
+                losses = [objective(network(inputs), targets).item() for inputs, targets in loader(data.val, False)]
+            network.train()
+            if sum(losses) < min(best, default=float("inf")):
+                best.append(sum(losses))
+                torch.save(network.state_dict(), "best.pt")
+
+        return plain(epoch)
 
     def lightning(metrics=False):
         clock = Clock()
@@ -147,7 +165,8 @@ def measure(task: str) -> dict[str, Any]:
         shutil.rmtree("runs/speed")
         return clock.seconds
 
-    ways = dict(zip(WAYS, (compute, plain, lightning, lambda: lightning(metrics=True), fit), strict=True))
+    tried = (compute, plain, lambda: plain(fused=True), validated, lightning, lambda: lightning(metrics=True), fit)
+    ways = dict(zip(WAYS, tried, strict=True))
     times = {way: [] for way in WAYS}
     for _ in range(ROUNDS):
         for way in WAYS:
@@ -192,11 +211,12 @@ def bake_and_measure(task: str) -> dict[str, Any]:
 
 
 def table(measured: dict[str, dict[str, Any]]) -> str:
-    lines = ["| microseconds a step | " + " | ".join(TITLES.values()) + " | of the plain loop's speed |"]
-    lines.append("|---" * (len(WAYS) + 2) + "|")
+    titles = ["microseconds a step", *TITLES.values(), "`fit`: of the plain loop's speed", "of the validated one's"]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for task, times in measured.items():
         cells = [f"{times[way]:,.0f}" for way in WAYS]
-        lines.append(f"| {task} | {' | '.join(cells)} | {times['plain'] / times['fit']:.2f} |")
+        cells += [f"{times[way] / times['fit']:.2f}" for way in ("plain", "validated")]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
