@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 from conftest import last, same
 from lit_project.__main__ import main
 from lit_project.engine.training import pace, throughput
+from lit_project.engine.training.flops import StepFlops
 from lit_project.engine.training.pace import Meter, Pace, Work, told
 from lit_project.engine.training.samples import size_of
 from test_progress import free_port
@@ -224,11 +226,44 @@ def test_rate_is_that_since_the_last_look_that_is_long_enough_ago(clock):
     assert told_rates[-1] == "2,000 samples/s"
 
 
+PEAK = 1e8
+
+
 @pytest.fixture
-def peak(monkeypatch):
-    """As of a device that is known."""
-    monkeypatch.setattr(throughput, "peak_of", lambda trainer: 1e6)
-    return 1e6
+def known_device(monkeypatch):
+    """Call it for a device of which the peak is known."""
+    return lambda: monkeypatch.setattr(throughput, "peak_of", lambda trainer: PEAK)
+
+
+def test_utilisation_is_what_the_model_needs_of_what_the_device_can_do(fit, parts, known_device, capsys):
+    known_device()
+    fit("--trainer.enable_progress_bar=true")
+    model, data = parts
+    batch = next(iter(data.train_dataloader()))
+    flops = StepFlops(model)
+    model.training_step(batch, 0)
+    expected = flops.end() / size_of(batch)[0] * 8 / PEAK  # eight samples a second
+    assert 0.01 < expected < 1
+    assert [row["mfu"] for row in rows()] == [pytest.approx(expected, rel=1e-5)] * 2
+    told = capsys.readouterr().out
+    assert len(re.findall(rf"\| 8 samples/s, MFU {expected:.0%}, [\d:]+ left\n", told)) == 2
+    assert f"Throughput:  8 samples/s, MFU {expected:.0%}\n" in told
+
+
+def test_counting_flops_changes_nothing(fit, known_device):
+    fit(run="other")
+    known_device()
+    fit()
+    assert all("mfu" in row for row in rows())
+    for part in ("state_dict", "optimizer_states", "loops"):
+        assert same(last("one")[part], last("other")[part])
+
+
+def test_utilisation_is_not_known_on_a_cpu(fit):
+    trainer = pl.Trainer(accelerator="cpu", logger=False)
+    assert throughput.peak_of(trainer) is None
+    fit()
+    assert not any("mfu" in row for row in rows())
 
 
 BY_TICKS = """

@@ -61,7 +61,7 @@ class Lines:
 
 
 class Bar:
-    """One line of a terminal, which is drawn again and again. What does not fit is left out, the last things first."""
+    """One line of a terminal, which is drawn again and again. What does not fit is left out."""
 
     def __init__(self, theme: RichProgressBarTheme, leave: bool, console_kwargs: dict[str, Any] | None) -> None:
         self.theme = theme
@@ -129,12 +129,11 @@ def listed(values: dict[str, float], metrics_format: str) -> list[str]:
 
 
 def fitted(parts: list[str], room: int) -> str:
-    """As many parts as there is room for, but the first one in any case, cut if need be."""
+    """The parts for which there is room, from the first one on, which is cut if need be."""
     text = parts[0] if parts else ""
     for part in parts[1:]:
-        if cell_len(f"{text}, {part}") > room:
-            break  # half a number would be another one
-        text = f"{text}, {part}"
+        if cell_len(f"{text}, {part}") <= room:  # half a number would be another one
+            text = f"{text}, {part}"
     return set_cell_size(text, max(room, 0))
 
 

@@ -1,4 +1,4 @@
-"""throughput.csv: apart from metrics.csv, which is the same to the last bit after a kill, as nothing from a clock is."""
+"""throughput.csv: apart from metrics.csv, which ends the same to the last bit after a kill, and a clock does not."""
 
 from pathlib import Path
 
