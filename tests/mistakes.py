@@ -401,6 +401,7 @@ MISTAKES: dict[str, list[Mistake]] = {
         fit("--run one", "config.yaml", given="folder('runs/one/config.yaml')"),
         fit("--run one", "checkpoints", given="write('runs/one/checkpoints', 'text')"),
         fit("--run one", "metrics.csv", given="folder('runs/one/metrics.csv')"),
+        fit("--run one", "throughput.csv", given="folder('runs/one/throughput.csv')"),
         fit("--run one", "curves.png", given="folder('runs/one/curves.png')"),
         fit("--run one", "Is a directory", given="folder('runs/one/.lock')"),
         resumed("trained(); folder('runs/one/metrics.csv')", "metrics.csv"),

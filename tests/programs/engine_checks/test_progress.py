@@ -3,9 +3,12 @@
 import csv
 import json
 import os
+import random
 import re
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from lit_project.engine.training import pace, progress
 from lit_project.engine.training.callbacks import ModelSummary
 from lit_project.engine.training.display import Lines, duration
 from lit_project.engine.training.progress import ProgressBar
+from lit_project.engine.training.throughput import Throughput
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
@@ -44,8 +48,10 @@ def environment(**variables):
 def in_file(*words, **variables):
     """What a command writes into a log file."""
     with Path("log.txt").open("wb") as log:
-        subprocess.run(command(*words), stdout=log, stderr=log, check=True, env=environment(**variables))
-    return Path("log.txt").read_bytes().decode("ascii" if "LC_ALL" in variables else "utf-8")
+        ended = subprocess.run(command(*words), stdout=log, stderr=log, env=environment(**variables))
+    text = Path("log.txt").read_bytes().decode("ascii" if "LC_ALL" in variables else "utf-8")
+    assert ended.returncode == 0, text
+    return text
 
 
 def in_terminal(columns, *words, **variables):
@@ -91,7 +97,7 @@ def test_log_file_tells_where_on_what_and_how_far(shown, variables):
     assert re.search(
         r"epoch 1\.00 of 2, step 3 of 6 \| train/loss [\d.]+, val/loss [\d.]+, val/accuracy [\d.]+ \| ", first
     )
-    assert re.search(r"epoch 2\.00 of 2, step 6 of 6 \| .* \| [\d.]+ samples/s, 0:00:00 left$", second)
+    assert re.search(r"epoch 2\.00 of 2, step 6 of 6 \| .* \| [\d,]+ samples/s, 0:00:00 left$", second)
     assert len(first) < 140
     with Path("runs/one/metrics.csv").open(newline="") as file:
         losses = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]
@@ -111,6 +117,8 @@ def test_terminal_shows_one_line_that_fits(shown, columns, variables):
     ours = [line for line in drawn if line.startswith(("step ", "validation "))]
     assert all(len(line) <= columns for line in ours), max(ours, key=len)
     assert all("train/loss " in line for line in places)
+    assert re.search(r", [\d,]+ samples/s, \d:\d\d:\d\d left", places[-1]) or columns < 80
+    assert not any(re.search(r"samples(/s?\w)?\s*$|samples$", line) for line in places)  # nothing is cut in the middle
     assert not any("`Trainer.fit` stopped" in line for line in ours)  # it has a line of its own
     assert ("\x1b[3" in text) == ("NO_COLOR" not in variables or "\x1b[3m" in text)
     assert text.isascii() == ("LC_ALL" in variables)
@@ -122,8 +130,18 @@ def test_terminal_that_cannot_draw_gets_lines(shown):
     assert len(log_lines(text)) == 2
 
 
+def free_port():
+    """A port that neither Lightning nor the system gives to another program before ours takes it, a while later."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)  # the system's own begin at 32,768 or later
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("", port))
+            return port
+
+
 def test_first_process_alone_writes(shown):
-    text = in_file("fit", "--run=one", "--preset=ddp-cpu", *shown)
+    seldom = "--progress_bar.every_n_seconds=3600"  # on a busy machine, six steps may take more than 30 seconds
+    text = in_file("fit", "--run=one", "--preset=ddp-cpu", seldom, *shown, MASTER_PORT=str(free_port()))
     assert len(log_lines(text)) == 2
     assert text.count("Devices:     2 x CPU") == 1
 
@@ -266,9 +284,8 @@ def rows(count=16):
 def lines_of(capfd, model, train, val=None, every_n_seconds=30.0, own=(), **settings):
     """The lines of a training, without their time."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
-    pl.Trainer(callbacks=[ProgressBar(every_n_seconds=every_n_seconds), *own], **quiet, **settings).fit(
-        model, train, val
-    )
+    shown = [Throughput(), ProgressBar(every_n_seconds=every_n_seconds)]
+    pl.Trainer(callbacks=[*shown, *own], **quiet, **settings).fit(model, train, val)
     return [line.partition(" ")[2] for line in log_lines(capfd.readouterr().out)]
 
 
@@ -337,18 +354,20 @@ def test_long_validation_tells_how_far_it_is(capfd):
 def test_pace_leaves_out_the_first_batch_and_pauses(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    counted, batch = pace.Pace(2, 0.2), (torch.zeros(8, 3), ["a"] * 8)
+    meter, batch = pace.Meter(), (torch.zeros(8, 3), ["a"] * 8)
+    shown = pace.Pace(meter, 2, 0.2)
+    assert shown.rates() == []
     for now[0] in (50.0, 52.0, 54.0):  # the first one has compiled something
-        counted.count(batch)
-    assert counted.rate() == "8 samples/s"
-    counted.pause()
+        meter.count(batch)
+    assert shown.rates() == ["8 samples/s"]
+    meter.pause()
     now[0] = 100.0
-    counted.go_on()
+    meter.go_on()
     now[0] = 104.0
-    counted.count(batch)
-    assert counted.rate() == "4 samples/s"
-    assert counted.left(0.6) == [pytest.approx(104)]
-    assert counted.left(0.2) == counted.left(None) == []
+    meter.count(batch)
+    assert shown.rates() == ["4 samples/s"]
+    assert shown.left(0.6) == [pytest.approx(104)]
+    assert shown.left(0.2) == shown.left(None) == []
     assert [duration(seconds) for seconds in (0.4, 61, 93_784)] == ["0:00:00", "0:01:01", "26:03:04"]
 
 

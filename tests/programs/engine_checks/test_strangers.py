@@ -77,7 +77,16 @@ def test_aliases_of_a_stranger_are_not_followed(stranger, capfd):
     assert "config.yaml is damaged: has more than 100000 values" in capfd.readouterr().err
 
 
-FILES = ["test.json", "metrics.csv", "predictions.pt", "curves.png", "config.yaml", "checkpoints", "wandb"]
+FILES = [
+    "test.json",
+    "metrics.csv",
+    "throughput.csv",
+    "predictions.pt",
+    "curves.png",
+    "config.yaml",
+    "checkpoints",
+    "wandb",
+]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -14,6 +14,7 @@ from ..saving.runs import is_run
 from ..training.display import is_terminal, say
 from ..training.predictions import FILE as PREDICTIONS
 from ..training.resume import LastCheckpoint, is_trial
+from ..training.throughput import Throughput
 from .arguments import naming
 from .project import Project
 from .trainer_callbacks import callback_of
@@ -46,7 +47,7 @@ def before_going_on(path: Path, saved: dict[str, Any], run: Path) -> None:
 
 def after_training(trainer: pl.Trainer, run: Path, project: Project) -> None:
     best, last = callback_of(trainer, ModelCheckpoint), callback_of(trainer, LastCheckpoint)
-    stopping = callback_of(trainer, EarlyStopping)
+    stopping, throughput = callback_of(trainer, EarlyStopping), callback_of(trainer, Throughput)
     reason = (stopping and stopping.stopping_reason_message) or ""
     print_lines(
         trainer,
@@ -55,6 +56,7 @@ def after_training(trainer: pl.Trainer, run: Path, project: Project) -> None:
             "Stopped": reason.removesuffix(" Signaling Trainer to stop.")
             or f"after {count(trainer.current_epoch, 'epoch')}, {count(trainer.global_step, 'step')}",
             "Best": best and best.best_model_score and f"{best.monitor} = {best.best_model_score:.4g}",
+            "Throughput": throughput and throughput.summary(),
             "Saving": last and f"{last.share_of_saving():.1%} of the time",
             "Next": is_run(run)
             and (best or last)

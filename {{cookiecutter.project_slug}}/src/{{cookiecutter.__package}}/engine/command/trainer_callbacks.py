@@ -17,6 +17,7 @@ from ..training.monitors import CheckMonitors
 from ..training.predictions import SavePredictions
 from ..training.resume import LastCheckpoint
 from ..training.short_steps import ShortSteps
+from ..training.throughput import Throughput
 
 # What the Trainer adds by itself if a switch is on and no such callback is given.
 ADDED_BY_LIGHTNING = {
@@ -45,8 +46,10 @@ def run_callbacks(config: Namespace, callers: Sequence[pl.Callback], has_logger:
         switched_off += (ProgressBar,)  # theirs takes the place of ours
     configured = [config[section] for section in SECTIONS if config[section] is not None]
     sections = [callback for callback in configured if not isinstance(callback, switched_off)]
-    # A checkpoint is saved before other callbacks see the batch that follows it.
-    sections.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))
+    # A checkpoint is saved before other callbacks see the batch that follows it. The clock goes on after that, and
+    # stops before others see a validation.
+    last_checkpoint = [callback for callback in sections if isinstance(callback, LastCheckpoint)]
+    sections = [*last_checkpoint, Throughput(), *(one for one in sections if one not in last_checkpoint)]
     same_batches = [SameBatches()] if config.trainer.overfit_batches else []
     own = [RefuseUntrained(), FollowThaw(), CheckMonitors(), Curves(), SavePredictions()]
     own += [ShortSteps()] if config.short_steps else []

@@ -14,7 +14,8 @@ from .atomic import make_folder
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
-FILES = (CONFIG, "metrics.csv", "curves.png", "init_from.json", "validate.json", "test.json", "predictions.pt")
+TABLES = ("metrics.csv", "throughput.csv")
+FILES = (CONFIG, *TABLES, "curves.png", "init_from.json", "validate.json", "test.json", "predictions.pt")
 LONGEST_NAME = 200  # in bytes; file systems take 255, also for what is put beside a file
 
 

@@ -23,7 +23,7 @@ class Status:
         done: the fraction that is done, if it is known.
         values: metrics of the training, as they are now.
         measured: what a validation has just measured.
-        rate: how fast it goes, as "1230 samples/s"; empty if that is not known yet.
+        rates: how fast it goes, as "1,240 samples/s"; empty if that is not known yet.
         left: seconds until the end, if they are known.
     """
 
@@ -31,7 +31,7 @@ class Status:
     done: float | None = None
     values: dict[str, float] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
-    rate: str = ""
+    rates: list[str] = field(default_factory=list)
     left: float | None = None
 
     def time_left(self) -> list[str]:
@@ -52,8 +52,8 @@ class Lines:
 
     def show(self, status: Status) -> None:
         metrics = listed(status.values | status.measured, self.format)
-        groups = [status.places, metrics, [status.rate, *status.time_left()]]
-        texts = [text for group in groups if (text := ", ".join(filter(None, group)))]
+        groups = [status.places, metrics, [*status.rates, *status.time_left()]]
+        texts = [text for group in groups if (text := ", ".join(group))]
         say(f"{time.strftime('%H:%M:%S')} {' | '.join(texts)}")
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Lines:
 
 
 class Bar:
-    """One line of a terminal, which is drawn again and again, and cut where the terminal ends."""
+    """One line of a terminal, which is drawn again and again. What does not fit is left out."""
 
     def __init__(self, theme: RichProgressBarTheme, leave: bool, console_kwargs: dict[str, Any] | None) -> None:
         self.theme = theme
@@ -76,17 +76,15 @@ class Bar:
         place = next((place for place in reversed(status.places) if " of " in place), status.places[-1])
         self.measured = status.measured or self.measured
         values, measured = (listed(metrics, self.theme.metrics_format) for metrics in (status.values, self.measured))
-        # What matters most comes first.
-        text = ", ".join(filter(None, [*values, *status.time_left(), *measured, status.rate]))
         width = self.progress.console.width
-        self.bar.bar_width = min(16, width // 5)
+        self.bar.bar_width = min(16, width // 8)
         room = width - cell_len(place) - self.bar.bar_width - 2  # one space beside each column
         self.progress.update(
             self.progress.task_ids[0],
             description=place,
             completed=status.done or 0.0,
             total=None if status.done is None else 1.0,
-            text=set_cell_size(text, max(room, 0)),
+            text=fitted([*values, *status.rates[:1], *status.time_left(), *status.rates[1:], *measured], room),
             visible=True,
         )
         self.progress.refresh()
@@ -128,6 +126,15 @@ def listed(values: dict[str, float], metrics_format: str) -> list[str]:
     """As "val/loss 0.9853", losses first."""
     names = sorted(values, key=lambda name: "loss" not in name)
     return [f"{name} {values[name]:{metrics_format}}" for name in names]
+
+
+def fitted(parts: list[str], room: int) -> str:
+    """The parts for which there is room, from the first one on, which is cut if need be."""
+    text = parts[0] if parts else ""
+    for part in parts[1:]:
+        if cell_len(f"{text}, {part}") <= room:  # half a number would be another one
+            text = f"{text}, {part}"
+    return set_cell_size(text, max(room, 0))
 
 
 def duration(seconds: float) -> str:

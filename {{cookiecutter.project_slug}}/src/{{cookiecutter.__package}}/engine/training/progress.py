@@ -1,9 +1,8 @@
 """How far a command is: what of it is shown, and when. display.py shows it."""
 
-import math
 import re
 import time
-from typing import Any, TypeGuard, final
+from typing import Any, final
 
 import pytorch_lightning as pl
 from pytorch_lightning import callbacks
@@ -13,7 +12,9 @@ from torch import Tensor
 from ..errors import RunError, require
 from .display import Bar, Display, Lines, Status, is_terminal
 from .loop_state import completed_batches, metrics_of_step
-from .pace import Pace
+from .pace import Meter, Pace
+from .status import is_fit, is_last_epoch, place_in, seconds_of, throughput_of, training_status
+from .throughput import Throughput
 
 
 @final
@@ -58,14 +59,13 @@ class ProgressBar(callbacks.ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._place = self._place_shown = (trainer.current_epoch, completed_batches(trainer))
-        self._start(trainer, training_status(trainer, *self._place).done)
+        self._start(trainer, training_status(trainer, *self._place).done, throughput_of(trainer))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._is_enabled:
             self._place = (trainer.current_epoch, batch_idx + 1)
-            self._pace.count(batch)
             if self._is_due():
                 self._show_training(trainer, outputs)
 
@@ -80,7 +80,6 @@ class ProgressBar(callbacks.ProgressBar):
         if not is_fit(trainer):
             self._start(trainer, 0.0)
         elif self._is_enabled and not trainer.sanity_checking:
-            self._pace.pause()
             self._batches = 0
             self._metrics_before = dict(trainer.callback_metrics)
 
@@ -95,7 +94,6 @@ class ProgressBar(callbacks.ProgressBar):
             metrics = trainer.callback_metrics.items()
             new = {name: value for name, value in metrics if value is not self._metrics_before.get(name)}
             self._show_training(trainer, measured={name: value.item() for name, value in new.items()})
-            self._pace.go_on()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start(trainer, 0.0)
@@ -119,9 +117,11 @@ class ProgressBar(callbacks.ProgressBar):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._display.close()
 
-    def _start(self, trainer: pl.Trainer, done: float | None) -> None:
+    def _start(self, trainer: pl.Trainer, done: float | None, training: Throughput | None = None) -> None:
         self._batches = 0
-        self._pace: Pace = Pace(trainer.world_size, done)
+        self._meter = Meter()
+        pace = Pace(training.meter, trainer.world_size, done, training.utilisation) if training else None
+        self._pace: Pace = pace or Pace(self._meter, trainer.world_size, done)
         self._now = time.monotonic()
         self._due = self._now + self._seconds
 
@@ -136,13 +136,14 @@ class ProgressBar(callbacks.ProgressBar):
             return
         self._batches += 1
         if not is_fit(trainer):
-            self._pace.count(batch)
+            self._meter.count(batch)
         if self._is_due():
             place, done = place_in("batch", self._batches, total), self._batches / total
             if is_fit(trainer):
                 self._show(Status([*training_status(trainer, *self._place).places, f"validation {place}"], done))
             else:
-                self._show(Status([place], done, rate=self._pace.rate(), left=min(self._pace.left(done), default=None)))
+                left = min(self._pace.left(done), default=None)
+                self._show(Status([place], done, rates=self._pace.rates(), left=left))
 
     def _show_training(
         self, trainer: pl.Trainer, outputs: Any = None, measured: dict[str, float] | None = None
@@ -151,63 +152,13 @@ class ProgressBar(callbacks.ProgressBar):
         status = training_status(trainer, *self._place)
         status.values = without_copies(metrics_of_step(trainer)) or loss_of(outputs)
         status.measured = without_copies(measured or {})
-        status.rate = self._pace.rate()
+        status.rates = self._pace.rates()
         status.left = min([*self._pace.left(status.done), *seconds_of(trainer)], default=None)
         self._show(status)
 
     def _show(self, status: Status) -> None:
         self._display.show(status)
         self._due = time.monotonic() + self._seconds
-
-
-def training_status(trainer: pl.Trainer, epoch: int, batches: int) -> Status:
-    """Where a training is, after so many batches of an epoch. Steps are those of optimizers, as in `max_steps`."""
-    of_epoch = trainer.num_training_batches  # infinite where a loader has no length
-    epochs = epoch + batches / of_epoch
-    shares = [trainer.global_step / trainer.max_steps] if is_limit(trainer.max_steps) else []
-    if is_limit(trainer.max_epochs) and is_limit(of_epoch):
-        shares.append(epochs / trainer.max_epochs)
-    places = [
-        place_in("epoch", f"{epochs:.2f}" if is_limit(of_epoch) else epoch, trainer.max_epochs),
-        place_in("step", trainer.global_step, steps_of(trainer)),
-    ]
-    return Status(places, max(shares, default=None))
-
-
-def steps_of(trainer: pl.Trainer) -> float:
-    """How many optimizer steps the training has, if that is known; else infinite, or -1."""
-    schedules = [one for one in callbacks_of(trainer) if isinstance(one, callbacks.GradientAccumulationScheduler)]
-    if trainer.lightning_module.automatic_optimization and all(one.epochs == [0] for one in schedules):
-        return trainer.estimated_stepping_batches
-    return trainer.max_steps  # a batch may have several steps or none, or another number of them in each epoch
-
-
-def seconds_of(trainer: pl.Trainer) -> list[float]:
-    """How long the training may still take, if its time is limited."""
-    timers = [one for one in callbacks_of(trainer) if isinstance(one, callbacks.Timer)]
-    return [seconds for timer in timers if (seconds := timer.time_remaining()) is not None]
-
-
-def callbacks_of(trainer: pl.Trainer) -> list[pl.Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined] # one of Lightning's connectors sets it
-
-
-def place_in(unit: str, number: object, total: float | None) -> str:
-    return f"{unit} {number} of {total}" if is_limit(total) else f"{unit} {number}"
-
-
-def is_limit(number: float | None) -> TypeGuard[float]:
-    """Whether a number of the Trainer's limits something: it has None, -1 and infinity for those that do not."""
-    return number is not None and 0 < number < math.inf
-
-
-def is_fit(trainer: pl.Trainer) -> bool:
-    return trainer.state.fn == "fit"
-
-
-def is_last_epoch(trainer: pl.Trainer) -> bool:
-    ends = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
-    return ends or trainer.should_stop
 
 
 def loss_of(outputs: Any) -> dict[str, float]:

@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import RunError
+
+INDICES = (torch.int64, torch.int32)  # what an embedding takes
 
 
 def count_samples(batch: Any) -> int:
@@ -19,6 +22,20 @@ def count_samples(batch: Any) -> int:
     for tensor in tensors_of(batch):
         return len(tensor)
     raise RunError("a batch has no tensor whose length would tell how many samples it has")
+
+
+def size_of(batch: Any) -> tuple[int, int]:
+    """How many samples and tokens a batch has, (0, 0) if no tensor tells: counted at each step, in a microsecond.
+
+    Tokens are the entries of the first tensor if that holds integers in two dimensions, (samples, length) int64 or
+    int32: padding counts. Other batches have none.
+    """
+    first = batch[0] if isinstance(batch, list | tuple) and batch else batch  # where most batches have it
+    if not (isinstance(first, Tensor) and first.ndim):
+        first = next(tensors_of(batch), None)
+    if first is None:
+        return 0, 0
+    return len(first), first.numel() if first.ndim == 2 and first.dtype in INDICES else 0
 
 
 def possible_counts(batch: Any) -> set[int]:
