@@ -15,7 +15,7 @@ class Objective(nn.Module):
     """Cross-entropy, in nats per byte."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss: (batch, time, 256) logits and (batch, time) int64 bytes -> a scalar."""
+        """The loss: (batch, time, vocabulary) logits and (batch, time) int64 bytes -> a scalar."""
         return F.cross_entropy(outputs.flatten(0, 1), targets.flatten())
 
     def metrics(self) -> MetricCollection:
@@ -27,5 +27,5 @@ class Objective(nn.Module):
         metrics.update(loss / math.log(2), weight=targets.numel())
 
     def prediction(self, outputs: Tensor) -> Tensor:
-        """The answer to give: (batch, time, 256) logits -> (batch, time) int64, the likeliest next byte."""
+        """The answer to give: (batch, time, vocabulary) logits -> (batch, time) int64, the likeliest next byte."""
         return outputs.argmax(dim=-1)
