@@ -96,6 +96,6 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def initialise(module: nn.Module) -> None:
-    """Small normal weights, as in GPT-2: the first loss is then close to that of a uniform guess."""
+    """Small normal weights, of GPT-2's deviation: the first loss is then close to that of a uniform guess."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
