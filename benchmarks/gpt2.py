@@ -111,8 +111,9 @@ def flops_per_token(parts):
 
 def plain(parts, batch_size):
     """Tokens per second of a loop as people write it."""
-    network, objective = copy.deepcopy(parts.model.network), parts.model.objective
+    network, objective = copy.deepcopy(parts.model.network), copy.deepcopy(parts.model.objective)
     network.compile()
+    objective.compile()
     optimizer = in_groups(parts.model.optimizer, network, None)
     on_gpu = parts.device.type != "cpu"
     loader = DataLoader(parts.data.train, batch_size, shuffle=True, drop_last=True, pin_memory=on_gpu)
