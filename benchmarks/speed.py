@@ -89,7 +89,7 @@ def measure(task: str) -> dict[str, Any]:
             loss = self.objective(outputs, targets)
             self.log("train/loss", loss, prog_bar=True)
             if self.metrics:
-                self.objective.update_metrics(self.metrics, outputs.detach(), targets)
+                self.objective.update_metrics(self.metrics, outputs.detach(), targets, loss.detach())
                 self.log_dict(self.metrics, on_step=False, on_epoch=True)
             return loss
 

@@ -11,7 +11,7 @@ ROW = """  "toy": {
     "summary": "A linear map that learns to add",
     "requirements": [],
     "figure": "a mean squared error of 0.01",
-    "preset": "",
+    "presets": {},
     "change": "--data.samples 256"},
 """
 

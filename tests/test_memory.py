@@ -58,7 +58,7 @@ def test_tables_in_docs_are_what_their_commands_print(tmp_path, python):
     project = bake_into(tmp_path, task="language", logger="csv")
     text = (project / "docs/scale.md").read_text(encoding="utf-8").replace(" \\\n", "")
     shown = re.findall(r"^\$ lit-project memory (.*)\n((?:(?!```).*\n)+)", text, re.MULTILINE)
-    assert len(shown) == 2
+    assert len(shown) == 3
     print_all = "import sys; from lit_project.__main__ import main; [main(line.split()) for line in sys.argv[1:]]"
     few = "memory --devices 8 9"
     printed = run([python, "-W", "ignore", "-c", print_all, *[f"memory {words}" for words, _ in shown], few], project)

@@ -4,6 +4,7 @@ import copy
 
 import pytorch_lightning as pl
 import torch
+from lit_project.engine.training.callbacks import Compile
 from test_model import QUIET
 
 
@@ -34,3 +35,13 @@ def test_learning_rate_is_stepped_once_per_optimizer_step(parts):
     pl.Trainer(max_steps=3, **QUIET).fit(model, data.train_dataloader())
     schedule = model.lr_schedulers()
     assert (schedule.last_epoch, schedule.total_steps) == (3, 3)
+
+
+def test_compile_takes_the_network_and_an_objective_that_says_so(parts, monkeypatch):
+    model, compiled = parts[0], []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    Compile().setup(None, model, "fit")
+    assert compiled == [model.network]
+    monkeypatch.setattr(type(model.objective), "compiles", True, raising=False)
+    Compile().setup(None, model, "fit")
+    assert compiled[1:] == [model.network, model.objective]

@@ -11,6 +11,7 @@ import torch
 from lit_project.__main__ import load_parts, main
 from lit_project.engine.errors import RunError
 from lit_project.engine.training.batches import Batches
+from lit_project.engine.training.mean import Mean
 from lit_project.engine.training.sets import set_names
 from test_model import QUIET
 from torch.utils.data import TensorDataset
@@ -128,3 +129,18 @@ def test_monitor_that_only_the_sets_have_is_refused_before_the_training(two_sets
 def test_step_that_is_not_told_the_set_is_refused_in_one_line(two_sets, short, refused, monkeypatch):
     monkeypatch.setattr(load_parts().model, "validation_step", lambda self, batch, batch_idx: None)
     assert "Try adding `dataloader_idx=0`" in refused("fit", "--run=one", *short, *WATCHED)
+
+
+def test_mean_is_weighted_and_not_shortened_to_the_loss_s_precision():
+    mean = Mean()
+    for loss, samples in ((1.0, 3), (4.0, 1), (1.0, 2**20 + 1)):
+        mean.update(torch.tensor(loss, dtype=torch.bfloat16), samples)
+    assert mean.compute() == pytest.approx(1 + 3 / (2**20 + 5), abs=1e-7)
+    mean.update(torch.tensor(float("nan")), 1)
+    assert mean.compute().isnan()
+
+
+def test_mean_does_not_wait_for_the_device():
+    mean = Mean().to("meta")  # where whoever asks for a value, as `if loss.isnan()` does, raises an error
+    mean.update(torch.ones((), device="meta"), 8)
+    assert mean.compute().device.type == "meta"

@@ -69,7 +69,7 @@ class Model(EngineModule):
         inputs, targets = self.split(batch)
         outputs = self(inputs)
         loss = self.objective(outputs, targets)
-        self.objective.update_metrics(self.metrics_of(stage), outputs.detach(), targets)
+        self.objective.update_metrics(self.metrics_of(stage), outputs.detach(), targets, loss.detach())
         return self.log_stage(stage, loss, batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

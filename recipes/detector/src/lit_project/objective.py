@@ -67,7 +67,7 @@ class Objective(nn.Module):
         """F1 of the objects."""
         return MetricCollection({"f1": F1()})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: list[Objects]) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: list[Objects], loss: Tensor) -> None:
         """What the metrics see of a batch: lists with the objects of each picture, answered and true."""
         metrics.update(self.prediction(outputs), targets)
 

@@ -22,7 +22,7 @@ class Objective(nn.Module):
         """Accuracy: 0.5 for a guess, higher is better."""
         return MetricCollection({"accuracy": MulticlassAccuracy(len(KINDS), average="micro")})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: probabilities, (batch, 2), and kinds."""
         metrics.update(outputs.softmax(dim=-1), targets)
 

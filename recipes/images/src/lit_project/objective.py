@@ -30,7 +30,7 @@ class Objective(nn.Module):
         """Accuracy: the share of all pictures that are classified rightly."""
         return MetricCollection({"accuracy": MulticlassAccuracy(len(CLASSES), average="micro")})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: the probabilities, (batch, 10), and the classes.
 
         With two classes too, give them probabilities. torchmetrics' binary metrics decide for each batch anew whether

@@ -60,7 +60,7 @@ class Model(EngineModule):
         """Loss and metrics of one batch; returns the loss to descend, a scalar."""
         outputs = self(batch["tokens"], batch["mask"])
         loss = self.objective(outputs, batch["target"])
-        self.objective.update_metrics(self.metrics_of(stage), outputs.detach(), batch["target"])
+        self.objective.update_metrics(self.metrics_of(stage), outputs.detach(), batch["target"], loss.detach())
         return self.log_stage(stage, loss, batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

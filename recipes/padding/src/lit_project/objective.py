@@ -20,7 +20,7 @@ class Objective(nn.Module):
         """The share of all sequences that are classified rightly."""
         return MetricCollection({"accuracy": BinaryAccuracy()})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: probabilities and targets, (batch,) each."""
         metrics.update(self.prediction(outputs), targets)
 

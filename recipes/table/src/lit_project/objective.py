@@ -31,7 +31,7 @@ class Objective(nn.Module):
         """Area under the ROC curve, 0.5 by chance, and how far probabilities are from shares, 0 at best."""
         return MetricCollection({"auroc": BinaryAUROC(), "calibration": BinaryCalibrationError(n_bins=5)})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: probabilities and classes, (batch,) each."""
         metrics.update(self.prediction(outputs), targets.squeeze(1).int())
 

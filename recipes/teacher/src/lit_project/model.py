@@ -65,7 +65,7 @@ class Model(EngineModule):
         with torch.no_grad():
             taught = self.teacher(shift(inputs, self.max_shift))
         loss = self.objective(outputs, targets, taught)
-        self.objective.update_metrics(self.metrics_of("train"), outputs.detach(), targets)
+        self.objective.update_metrics(self.metrics_of("train"), outputs.detach(), targets, loss.detach())
         return self.log_stage("train", loss, batch)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -81,8 +81,9 @@ class Model(EngineModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         inputs, targets = self.split(batch)
         outputs = self(inputs)
-        self.objective.update_metrics(self.metrics_of("test"), outputs, targets)
-        self.log_stage("test", self.objective(outputs, targets), batch)
+        loss = self.objective(outputs, targets)
+        self.objective.update_metrics(self.metrics_of("test"), outputs, targets, loss)
+        self.log_stage("test", loss, batch)
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
         inputs = batch if isinstance(batch, Tensor) else self.split(batch)[0]

@@ -41,7 +41,7 @@ class Objective(nn.Module):
         """Accuracy: the share of the labeled pictures that are classified rightly."""
         return MetricCollection({"accuracy": MulticlassAccuracy(CLASSES, average="micro", ignore_index=UNLABELED)})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: the probabilities, (batch, 10), and the classes.
 
         With two classes too, give them probabilities. torchmetrics' binary metrics decide for each batch anew whether

@@ -33,7 +33,7 @@ class Objective(nn.Module):
         measures = {"accuracy": MulticlassAccuracy(CLASSES), "calibration": MulticlassCalibrationError(CLASSES)}
         return MetricCollection(measures)
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: the probabilities, (batch, 10), and the classes."""
         metrics.update((outputs / self.temperature).softmax(dim=-1), targets)
 

@@ -29,7 +29,7 @@ class Objective(nn.Module):
         """The share that is classified rightly, and the area under the ROC curve."""
         return MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: probabilities and classes, (batch, 1) each."""
         metrics.update(outputs.sigmoid(), targets.int())
 

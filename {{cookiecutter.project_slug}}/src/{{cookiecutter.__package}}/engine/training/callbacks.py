@@ -84,14 +84,18 @@ SECTIONS = {
 
 
 class Compile(pl.Callback):
-    """Compiles each network where it stands: the names of its weights, and so its checkpoints, stay as they are."""
+    """Compiles each network where it stands: the names of its weights, and so its checkpoints, stay as they are.
+
+    A module without parameters, such as a loss, is compiled if it has an attribute `compiles = True`. A loss that takes
+    lists of varying length would be compiled again and again.
+    """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         networks = children_with_parameters(pl_module)
         if not networks:
             raise RunError("--preset compile needs a model with a network, a module of its own that has parameters")
-        for network in networks:
-            network.compile()
+        for part in (*networks, *(child for child in pl_module.children() if getattr(child, "compiles", False))):
+            part.compile()
 
 
 class SameBatches(pl.Callback):

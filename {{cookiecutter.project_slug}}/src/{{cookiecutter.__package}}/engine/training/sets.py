@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from ..errors import RunError
+from .mean import Mean
 
 
 def set_names(loaders: Any, count: int) -> list[str]:
@@ -40,7 +41,7 @@ class Measures(nn.Module):
         super().__init__()
         self.metrics = metrics.clone(prefix=f"{name}/")
         # Lightning's own mean over processes is wrong if their shares are not equal.
-        self.loss = MeanMetric()
+        self.loss = Mean()
         self.loss_name = f"{name}/loss"
         self.first_name = next(iter(self.by_name(with_loss=True)))
 

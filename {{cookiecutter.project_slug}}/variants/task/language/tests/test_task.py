@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from conftest import CONFIGS, last
 
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
@@ -29,7 +31,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return Network(width=16, depth=2, heads=2, dropout=0.0).eval()
+    return Network(width=16, depth=2, heads=2, dropout=0.0, vocabulary=256, tied=False).eval()
 
 
 def test_batches_have_the_promised_shapes_and_types(data):
@@ -112,12 +114,31 @@ def test_network_knows_the_order_of_what_it_read(network):
 
 def test_heads_that_do_not_fit_are_refused():
     with pytest.raises(RunError, match="multiple of"):
-        Network(width=16, depth=1, heads=3, dropout=0.0)
+        Network(width=16, depth=1, heads=3, dropout=0.0, vocabulary=256, tied=False)
 
 
 def test_large_preset_trains(short):
     main(["fit", "--run", "large", "--preset", "large", *short, "--trainer.logger=false"])
     assert Path("runs/large/checkpoints/last.ckpt").is_file()
+
+
+def test_gpt2_preset_has_the_weights_of_gpt2_small():
+    settings = yaml.safe_load((CONFIGS / "presets/gpt2.yaml").read_text(encoding="utf-8"))["model"]["network"]
+    with torch.device("meta"):
+        network = Network(dropout=0.0, **settings)
+    assert network.head.weight is network.embedding.weight
+    blocks, embedding, norms = 12 * 12 * 768**2, 50304 * 768, 25 * 768
+    assert sum(weight.numel() for weight in network.parameters()) == blocks + embedding + norms == 123_587_328
+
+
+def test_gpt2_preset_takes_two_steps_at_a_reduced_size(short):
+    reduced = ["--model.network.width=24", "--model.network.depth=2", "--model.network.heads=2", "--data.context=32"]
+    flags = [*reduced, *short, "--trainer.accumulate_grad_batches=2", "--trainer.max_steps=2", "--trainer.logger=false"]
+    main(["fit", "--run", "gpt2", "--preset", "gpt2", "--preset", "bf16", *flags])
+    saved = last("gpt2")
+    assert saved["global_step"] == 2
+    weights = saved["state_dict"]
+    assert torch.equal(weights["network.head.weight"], weights["network.embedding.weight"])
 
 
 @pytest.mark.slow

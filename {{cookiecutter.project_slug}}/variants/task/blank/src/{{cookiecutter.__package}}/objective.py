@@ -19,7 +19,7 @@ class Objective(nn.Module):
         """The mean distance to the target, in its unit."""
         return MetricCollection({"mae": MeanAbsoluteError()})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: the outputs as they are, (batch, 1), and the targets.
 
         With two classes, give them probabilities, `outputs.sigmoid()`. torchmetrics' binary metrics decide for each

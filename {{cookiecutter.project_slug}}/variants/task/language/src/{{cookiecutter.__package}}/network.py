@@ -13,7 +13,7 @@ BYTES = 256
 
 @final
 class Network(nn.Module):
-    """A decoder-only transformer: (batch, time) bytes, int64 -> (batch, time, 256) logits.
+    """A decoder-only transformer: (batch, time) bytes, int64 -> (batch, time, vocabulary) logits.
 
     Position t sees the bytes up to t and scores the byte at t + 1. Any time is accepted; beyond the
     length it was trained on, expect worse predictions.
@@ -23,17 +23,22 @@ class Network(nn.Module):
         depth: blocks, one after the other.
         heads: attention heads; width / heads must be even, for the rotary positions.
         dropout: fraction of each block's output that is dropped in training.
+        vocabulary: values that are told apart, at least the 256 of a byte.
+        tied: whether the head has the weights of the embedding (Press and Wolf 2016, https://arxiv.org/abs/1608.05859).
     """
 
-    def __init__(self, width: int, depth: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, depth: int, heads: int, dropout: float, vocabulary: int, tied: bool) -> None:
         super().__init__()
         require(depth=depth, heads=heads, at_least=1)
         require(width=width, at_least=1, multiple_of=2 * heads)
         require(dropout=dropout, at_least=0, at_most=1)
-        self.embedding = nn.Embedding(BYTES, width)
+        require(vocabulary=vocabulary, at_least=BYTES)
+        self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.RMSNorm(width)
-        self.head = nn.Linear(width, BYTES, bias=False)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        if tied:
+            self.head.weight = self.embedding.weight
         self.apply(initialise)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -91,6 +96,6 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def initialise(module: nn.Module) -> None:
-    """Small normal weights, as in GPT-2: the first loss is then close to that of a uniform guess, 8 bits."""
+    """Small normal weights, of GPT-2's deviation: the first loss is then close to that of a uniform guess."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)

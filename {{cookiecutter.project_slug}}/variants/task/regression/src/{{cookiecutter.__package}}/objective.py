@@ -19,7 +19,7 @@ class Objective(nn.Module):
         """Mean squared error, and R2: the share of the targets' variance that is explained, 1 at best."""
         return MetricCollection({"mse": MeanSquaredError(), "r2": R2Score()})
 
-    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor) -> None:
+    def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: the outputs as they are, (batch, 1), and the targets."""
         metrics.update(outputs, targets)
 
