@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def read_all_in(args: list[str]) -> tuple[list[str], dict[str, str]]:
     """The arguments without configurations that are empty, and all settings that they hold, by flag or by key."""
-    words = iter(zip(args, [*args[1:], ""], strict=True))
+    words = iter(zip(args, [*args[1:], ""], strict=False))
     kept: list[str] = []
     typed: dict[str, str] = {}
     for arg, following in words:
