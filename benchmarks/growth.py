@@ -25,14 +25,16 @@ KINDS = {"tensors": "in memory (`TensorDataset`)", "mapped": "a file, memory-map
 BATCH_SIZE, BATCHES, ROUNDS = 32, 3000, 5
 PARTS = [".gitattributes", "cookiecutter.json", "lit_answers.py", "hooks", "templates", "{{cookiecutter.project_slug}}"]
 TEXT = """\
-{where}, by `python3 benchmarks/growth.py`, in processor time, the median of {rounds} processes or bakes.
+Processor time, the median of {rounds} processes or bakes, by `python3 benchmarks/growth.py`.
+{where}.
 
 `Batches`, shuffled, in batches of {batch_size}: until the first batch, for each batch after it, and memory.
 
 {loaders}
 
 What grows is the order of an epoch, which is drawn with its first batch: 8 bytes a sample, and some nanoseconds.
-Nothing else depends on the number of samples, and a file that is memory-mapped is not read before it is asked for.
+Nothing else depends on the number of samples. A file that is memory-mapped is not read before it is asked for; while
+most batches meet pages of it that nobody has read yet, as with the most samples, the system takes its time for each.
 
 A bake of this template, to which answers are added:
 

@@ -35,7 +35,8 @@ TITLES = {
 
 TEXT = """\
 Microseconds of processor time with one thread, each way in turn in one process, the median of three rounds.
-{where}, {versions}, by `python3 benchmarks/speed.py`.
+{where}, {versions},
+by `python3 benchmarks/speed.py`.
 
 {table}
 
