@@ -5,18 +5,21 @@ after the folder has been named and where `--accept-hooks` allows them.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
 import keyword
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from cookiecutter.exceptions import FailedHookException
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from jinja2.ext import Extension
 from slugify import slugify
 
@@ -74,6 +77,15 @@ trailing_whitespace_fixer ttx wb wheel
 TAKEN = {*NAMES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}
 
 
+class PathTemplate(NamedTuple):
+    """A file's path: names that stand as they are, and templates."""
+
+    names: list[str | Template]
+
+    def render(self, **context: object) -> str:
+        return "/".join(name if isinstance(name, str) else name.render(**context) for name in self.names)
+
+
 class Answers(Extension):
     """Filters for cookiecutter.json and the files, and no Jinja in what a person or a CI job answers."""
 
@@ -86,10 +98,20 @@ class Answers(Extension):
         release = importlib.metadata.version("cookiecutter")  # 2.7.0 says of itself that it is 2.6.0
         if tuple(int(part) for part in release.split(".")[:2]) < OLDEST:
             raise refusal(f"cookiecutter {release} is too old; pip install --upgrade cookiecutter")
+        # Cookiecutter makes a template of the path of each file, which took a quarter of a bake.
+        self.compiled = functools.cache(environment.from_string)
+        environment.from_string = self.from_string
         environment.filters.update(checked=checked, markdown=markdown, quoted=quoted, slug=slug)
         self.own = {path.read_text(encoding="utf-8") for path in ROOT.glob("hooks/*.py")}
         for setting in json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).values():
             self.own |= {setting} if isinstance(setting, str) else set()
+
+    def from_string(self, source: str) -> Template | PathTemplate:
+        """A template, of which the names in a path that are templates are compiled once for all paths."""
+        if self.environment.loader is None:  # not yet writing files
+            return self.compiled(source)
+        names = source.replace(os.sep, "/").split("/")
+        return PathTemplate([self.compiled(name) if "{" in name else name for name in names])
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """Take as literal text what cookiecutter is about to render and this template did not write: an answer."""

@@ -9,7 +9,6 @@ shown in a terminal of 80 columns, as a user would see it, since drawing a progr
 import copy
 import json
 import os
-import platform
 import pty
 import shutil
 import statistics
@@ -17,11 +16,11 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from report import ENVIRONMENT, UV, bake, table, where, write_section
+
 STEPS = {"regression": 1500, "vision": 300, "language": 40}
 FLAGS = {"regression": ["--data.batch_size=32", "--trainer.log_every_n_steps=50"], "vision": [], "language": []}
 ROUNDS = 3
@@ -37,10 +36,9 @@ TITLES = {
 WAYS = tuple(TITLES)
 
 TEXT = """\
-# Speed
-
-What a step costs: microseconds of processor time with one thread, each way in turn in one process, the median of three
-rounds. Measured on {day} by `python3 benchmarks/speed.py`: {where}, {versions}.
+Microseconds of processor time with one thread, each way in turn in one process, the median of three rounds.
+{where}, {versions},
+by `python3 benchmarks/speed.py`.
 
 {table}
 
@@ -178,8 +176,7 @@ def measure(task: str) -> dict[str, Any]:
 def in_terminal(command: list[str], folder: Path) -> None:
     """Run a command that sees a terminal, and show nothing of it."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
-    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=ENVIRONMENT)
     os.close(theirs)
     shown = bytearray()
 
@@ -200,24 +197,18 @@ def in_terminal(command: list[str], folder: Path) -> None:
 
 
 def bake_and_measure(task: str) -> dict[str, Any]:
-    out = ROOT / "build" / f"speed-{task}"
-    shutil.rmtree(out, ignore_errors=True)
-    uv = [sys.executable, str(ROOT / "tools/uv.py")]
-    bake = ["cookiecutter", str(ROOT), "--no-input", "--output-dir", str(out), f"task={task}", "logger=csv"]
-    subprocess.run([*uv, "run", *bake], cwd=ROOT, check=True, capture_output=True)
-    project = out / "lit-project"
-    in_terminal([*uv, "run", "--directory", str(project), "python", __file__, task], project)
+    project = bake(f"speed-{task}", task=task, logger="csv")
+    in_terminal([*UV, "run", "--directory", str(project), "python", __file__, task], project)
     return json.loads((project / "speed.json").read_text())
 
 
-def table(measured: dict[str, dict[str, Any]]) -> str:
-    titles = ["microseconds a step", *TITLES.values(), "`fit`: of the plain loop's speed", "of the validated one's"]
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+def as_table(measured: dict[str, dict[str, Any]]) -> str:
+    lines = []
     for task, times in measured.items():
-        cells = [f"{times[way]:,.0f}" for way in WAYS]
-        cells += [f"{times[way] / times['fit']:.2f}" for way in ("plain", "validated")]
-        lines.append(f"| {task} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        ratios = [f"{times[way] / times['fit']:.2f}" for way in ("plain", "validated")]
+        lines.append([task, *(f"{times[way]:,.0f}" for way in WAYS), *ratios])
+    titles = [*TITLES.values(), "`fit`: of the plain loop's speed", "of the validated one's"]
+    return table(["microseconds a step", *titles], lines)
 
 
 if __name__ == "__main__":
@@ -225,9 +216,5 @@ if __name__ == "__main__":
         Path("speed.json").write_text(json.dumps(measure(sys.argv[1])))
         sys.exit()
     measured = {task: bake_and_measure(task) for task in STEPS}
-    where = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    (ROOT / "docs/speed.md").write_text(
-        TEXT.format(day=date.today(), where=where, versions=measured["vision"]["versions"], table=table(measured)),
-        encoding="utf-8",
-    )
-    print(table(measured))
+    versions = measured["vision"]["versions"]
+    write_section("A step", TEXT.format(where=where(), versions=versions, table=as_table(measured)))

@@ -1,4 +1,4 @@
-"""Adam's fused kernel: chosen where there is one and nobody has decided otherwise, and kept by a training that goes on."""
+"""Adam's fused kernel: chosen where there is one and nobody has decided otherwise, and kept by who goes on."""
 
 from functools import partial
 
@@ -71,5 +71,6 @@ def test_kernel_that_a_device_lacks_is_not_restored():
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_gradients_can_be_clipped(precision):
-    main(["fit", "--run=one", *SMALL, f"--trainer.precision={precision}", "--trainer.max_epochs=1", "--trainer.gradient_clip_val=0.5"])
+    flags = [f"--trainer.precision={precision}", "--trainer.max_epochs=1", "--trainer.gradient_clip_val=0.5"]
+    main(["fit", "--run=one", *SMALL, *flags])
     assert last("one")["optimizer_states"][0]["param_groups"][0]["fused"]

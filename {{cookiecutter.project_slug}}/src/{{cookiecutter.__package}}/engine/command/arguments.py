@@ -90,6 +90,18 @@ def refuse_run_flags(config: Namespace, run_flags: RunFlags) -> None:
         )
 
 
+def refuse_contradictions(flags: RunFlags, stage: str) -> None:
+    """Raise RunError if --init_from and --init_partial stand where they would have no effect."""
+    if flags.init_from is None:
+        if flags.init_partial:
+            raise RunError("--init_partial says how --init_from loads weights, and there is none", "--init_from FILE")
+        return
+    if stage != "fit":
+        raise RunError(f"--init_from begins a training, and {stage} uses a trained model", "--ckpt_path")
+    if flags.ckpt_path:
+        raise RunError("--ckpt_path goes on with a training, --init_from begins one with weights alone", "one of both")
+
+
 def expand_presets(args: list[str], presets: dict[str, Path]) -> list[str]:
     """Replace each `--preset NAME` by `--config` with the packaged file of that name."""
     remaining = iter(args)

@@ -39,6 +39,29 @@ def read(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}{place_and_problem(error)}") from error
 
 
+def read_all_in(args: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments without configurations that are empty, and all settings that they hold, by flag or by key."""
+    words = iter(zip(args, [*args[1:], ""], strict=False))
+    kept: list[str] = []
+    typed: dict[str, str] = {}
+    for arg, following in words:
+        flag, equals, value = arg.partition("=")
+        if flag not in ("--config", "-c"):
+            kept.append(arg)
+            if flag.startswith("--"):
+                typed[flag[2:]] = value if equals else following
+            continue
+        file = value if equals else following
+        if not equals:
+            next(words, None)
+        if not file:
+            raise RunError(f"{flag} names no file", f"{flag} FILE")
+        if settings := read(Path(file)):
+            kept.append(f"{flag}={file}")
+            typed |= flat(settings)
+    return kept, typed
+
+
 def count(node: yaml.Node, path: Path, counted: dict[int, int]) -> int:
     """How many values there are below a node of the file, each alias counted as what it stands for.
 

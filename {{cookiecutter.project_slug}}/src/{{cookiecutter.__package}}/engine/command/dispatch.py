@@ -81,7 +81,12 @@ def dispatch(args: list[str], project: Project) -> None:
     elif command == "memory":
         from .memory import main
     else:
-        from .stages import main
+        from .choice import choose
+
+        chosen = choose(args, project)  # what is wrong with it is told before torch is imported
+        from .stages import run_stage
+
+        return run_stage(chosen, args, project)
     main(args, project)
 
 

@@ -31,18 +31,6 @@ class InitFrom:
     path: str
 
 
-def refuse_contradictions(flags: RunFlags, stage: str) -> None:
-    """Raise RunError if --init_from and --init_partial stand where they would have no effect."""
-    if flags.init_from is None:
-        if flags.init_partial:
-            raise RunError("--init_partial says how --init_from loads weights, and there is none", "--init_from FILE")
-        return
-    if stage != "fit":
-        raise RunError(f"--init_from begins a training, and {stage} uses a trained model", "--ckpt_path")
-    if flags.ckpt_path:
-        raise RunError("--ckpt_path goes on with a training, --init_from begins one with weights alone", "one of both")
-
-
 def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool, program: str) -> InitFrom | None:
     """The weights with which a run begins, or began: those of --init_from, else those that it remembers.
 

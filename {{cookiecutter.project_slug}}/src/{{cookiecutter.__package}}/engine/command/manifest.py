@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import pytorch_lightning as pl
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError
 from ..saving.atomic import write_text
+
+if TYPE_CHECKING:  # whether a run can be read is asked before torch is imported
+    import pytorch_lightning as pl
 
 FILE = "manifest.json"
 FORMAT = 1  # of the whole run folder; a later template reads the earlier ones
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy")
 
 
-def write(run: Path, program: str, command: str, trainer: pl.Trainer) -> None:
+def write(run: Path, program: str, command: str, trainer: "pl.Trainer") -> None:
     """Write the manifest of a training that begins.
 
     Args:
@@ -79,7 +79,9 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def hardware(trainer: pl.Trainer) -> dict[str, Any]:
+def hardware(trainer: "pl.Trainer") -> dict[str, Any]:
+    import torch
+
     device = trainer.strategy.root_device
     return {
         "host": socket.gethostname(),

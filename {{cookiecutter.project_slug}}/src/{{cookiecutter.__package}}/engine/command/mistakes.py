@@ -4,7 +4,6 @@ import difflib
 import inspect
 import re
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from jsonargparse import Namespace
@@ -35,12 +34,21 @@ class Parser(LightningArgumentParser):
 
 
 def parse(parser: LightningArgumentParser, args: list[str]) -> Namespace:
-    """The settings that the arguments ask for.
+    """The settings that the arguments ask for; RunError for a mistake, also in a configuration file."""
+    return parse_read(parser, *configurations.read_all_in(args))
+
+
+def parse_read(parser: LightningArgumentParser, args: list[str], typed: dict[str, str]) -> Namespace:
+    """The same, of arguments whose configurations have been read.
+
+    Args:
+        parser: the parser of a command.
+        args: the arguments, with configurations that exist and are not empty.
+        typed: all settings in them and in their files, as text, by flag or by key.
 
     Raises:
-        RunError: if they name what a configuration may not, or a configuration file cannot be read as one.
+        RunError: if they name what a configuration may not, or hold what no setting can be.
     """
-    args, typed = read_configurations(args)
     try:
         return parser.parse_args(args)
     except ImportError as error:  # denied: see ALLOWED in the package's __init__.py
@@ -51,28 +59,6 @@ def parse(parser: LightningArgumentParser, args: list[str]) -> Namespace:
         raise with_flag(error, typed) from error
     except RunError as error:
         raise RunError(in_full(str(error), typed), error.hint) from error
-
-
-def read_configurations(args: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments without configurations that are empty, and all settings that they hold, by flag or by key."""
-    remaining = iter(args)
-    kept: list[str] = []
-    typed: dict[str, str] = {}
-    for arg in remaining:
-        flag, equals, value = arg.partition("=")
-        if flag not in ("--config", "-c"):
-            kept.append(arg)
-            if flag.startswith("--"):
-                following = args[len(kept)] if len(kept) < len(args) else ""
-                typed[flag[2:]] = value if equals else following
-            continue
-        file = value if equals else next(remaining, None)
-        if not file:
-            raise RunError(f"{flag} names no file", f"{flag} FILE")
-        if settings := configurations.read(Path(file)):
-            kept.append(f"{flag}={file}")
-            typed |= configurations.flat(settings)
-    return kept, typed
 
 
 def shorten(message: str) -> str:

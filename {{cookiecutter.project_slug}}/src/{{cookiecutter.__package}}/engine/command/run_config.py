@@ -7,12 +7,11 @@ import pytorch_lightning as pl
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
-from ..errors import RunError
 from ..saving.atomic import write_text
 from ..saving.runs import CONFIG, is_run
 from ..saving.secrets import without_secrets
 from ..training.metrics_file import MetricsFile
-from . import configurations, manifest
+from . import manifest
 from .arguments import RUN_FLAGS
 from .init_from import InitFrom, write_record
 
@@ -60,16 +59,6 @@ class RunConfig(pl.Callback):
         if trainer.is_global_zero and not self._is_kept:
             write_text(Path(trainer.default_root_dir, CONFIG), self.text)
             self._is_kept = True
-
-
-def saved_settings(run: Path) -> dict[str, Any]:
-    """The settings that a run has kept; RunError if they cannot be read."""
-    path = run / CONFIG
-    try:
-        return configurations.read(path)
-    except RunError as error:
-        reason = str(error).removeprefix(str(path)).lstrip(" ,:")
-        raise RunError(f"{path} is damaged: {reason}", "put it back, or --fresh to start over beside it") from error
 
 
 def settings_of(parser: LightningArgumentParser, config: Namespace) -> tuple[Namespace, str]:

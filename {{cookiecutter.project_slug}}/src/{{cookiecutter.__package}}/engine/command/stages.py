@@ -20,41 +20,42 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..devices.launch import (
     follow_first_process,
-    is_first_process,
     launcher_settings,
     refuse_missing_hardware,
     refuse_missing_processes,
 )
+from ..devices.ranks import is_first_process
 from ..errors import BadSetting, RunError
 from ..saving import checkpoints, weights
 from ..saving.lock import locked
-from ..saving.runs import Runs, refuse_blocked
+from ..saving.runs import refuse_blocked
 from ..saving.secrets import masked
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.curves import draw_if_missing
 from ..training.module import EngineModule
 from ..training.profiling import NoProfile
-from . import changes, manifest, reports
-from .arguments import expand_presets, refuse_run_flags, split_run_flags
+from . import changes, configurations, reports
+from .arguments import refuse_run_flags
 from .bounds import flags_in_full, refuse_out_of_bounds
-from .init_from import InitFrom, init_from, refuse_contradictions
+from .choice import Choice
+from .init_from import InitFrom, init_from
 from .library_errors import as_mistake, is_out_of_memory
 from .log_lines import silence_irrelevant_messages
-from .mistakes import Parser, in_constructor, parse, refuse_misnamed_strategy
+from .mistakes import Parser, in_constructor, parse_read, refuse_misnamed_strategy
 from .project import Project
-from .run_config import RunConfig, saved_settings, settings_of
+from .run_config import RunConfig, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
 from .strangers import flags_of, refuse_links
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
 
 
-def main(args: list[str], project: Project) -> None:
+def run_stage(chosen: Choice, args: list[str], project: Project) -> None:
     """Run one of the commands; RunError for what the user can mend."""
     silence_irrelevant_messages()
     try:
         with ExitStack() as at_end, loggers.end_of_wandb_run():
-            CLI(args, project, at_end)
+            CLI(chosen, args, project, at_end)
     except (MisconfigurationException, ArithmeticError, ImportError, RuntimeError, TypeError, ValueError) as error:
         if mistake := as_mistake(error, project.folder):
             raise mistake from error
@@ -65,6 +66,7 @@ class CLI(LightningCLI):
     """Lightning's command line, with presets and one folder for each run.
 
     Args:
+        chosen: the run that the command is about, and the settings that were typed.
         args: the command and its flags.
         project: what the files in front hand to the engine.
         at_end: what is to be done once everything has ended, loggers too.
@@ -75,14 +77,15 @@ class CLI(LightningCLI):
 
     run: Path
 
-    def __init__(self, args: list[str], project: Project, at_end: ExitStack) -> None:
-        self.stage = args[0]
+    def __init__(self, chosen: Choice, args: list[str], project: Project, at_end: ExitStack) -> None:
+        self.stage, self.run_flags, self.runs = chosen.stage, chosen.run_flags, chosen.runs
+        self.source, self.trained, self.own_settings = chosen.source, chosen.trained, chosen.own_settings
         self.command = shlex.join([project.program, *masked(args)])
         self.at_end = at_end
         self.project = project
         follow_first_process(project.variable("FIRST_PROCESS"))
         self.parts = project.load_parts()
-        settings = self._choose_run(args[1:])
+        settings, self.typed = self._settings(chosen)
         with ExitStack() as self.held, flags_in_full(lambda: self.config[self.stage]):
             super().__init__(
                 self.parts.model,
@@ -98,25 +101,15 @@ class CLI(LightningCLI):
                 auto_configure_optimizers=False,
             )
 
-    def _choose_run(self, flags: list[str]) -> list[str]:
-        """Find the runs that the flags speak of; return the flags that are settings."""
-        self.run_flags, flags = split_run_flags(flags, self.project)
-        refuse_contradictions(self.run_flags, self.stage)
-        self.runs = Runs(self.run_flags.runs, self.project.variable("RUN"))
-        name, ckpt_path = self.run_flags.run, self.run_flags.ckpt_path
-        if self.stage == "fit":
-            self.trained = self.runs.trained(None, ckpt_path)  # a run from whose weights this one may begin
-            self.source = self.runs.unfinished(name, self.run_flags.fresh)
-        else:
-            self.trained = self.source = self.runs.trained(name, ckpt_path)
-        if self.source:
-            manifest.refuse_newer(self.source)
-        # The settings of the run that goes on, or whose weights are used, come first: flags win over them.
-        self.own_settings = saved_settings(self.source) if self.source else {}
-        own_settings = flags_of(self.source, self.own_settings, self.runs, self.parts.model) if self.source else []
-        runs = ["--runs", str(self.run_flags.runs)]
-        presets_and_flags = expand_presets(flags, self.project.presets)
-        return [*runs, *own_settings, *folder_flags(self.project, self.parts), *presets_and_flags]
+    def _settings(self, chosen: Choice) -> tuple[list[str], dict[str, str]]:
+        """All flags that are settings, and what was typed in them and in their files.
+
+        Those of the run that goes on, or whose weights are used, come first: flags win over them.
+        """
+        own = flags_of(self.source, self.own_settings, self.runs, self.parts.model) if self.source else []
+        first = ["--runs", str(self.run_flags.runs), *own, *folder_flags(self.project, self.parts)]
+        flags, typed = configurations.read_all_in(first)
+        return [*flags, *chosen.flags], {**typed, **chosen.typed}
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -135,7 +128,7 @@ class CLI(LightningCLI):
         add_sections(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parse(parser, args)
+        self.config = parse_read(parser, args, self.typed)
         config = self.config[self.stage]
         refuse_run_flags(config, self.run_flags)
         refuse_out_of_bounds(config, self.stage)

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytorch_lightning as pl
 from torch import nn
 
-from ..devices.launch import is_first_process
+from ..devices.ranks import is_first_process
 from ..errors import RunError
 from ..saving.runs import CONFIG, Runs
 

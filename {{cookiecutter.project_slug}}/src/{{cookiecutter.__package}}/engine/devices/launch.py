@@ -14,8 +14,8 @@ from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator, XLAA
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from ..errors import RunError
+from .ranks import is_first_process, number_in
 
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 # What `devices` may be: a number, or a choice of those that are there.
 CPU_DEVICES = r"auto|[1-9]\d*"
 GPU_DEVICES = r"auto|-1|[1-9]\d*|\[\d+(,\d+)*\]|\d+(,\d*)+"
@@ -70,26 +70,6 @@ def refuse_missing_processes(trainer: Namespace) -> None:
             f"--trainer.num_nodes is {trainer.num_nodes}, and nothing has started processes on other hosts",
             "srun, as scripts/train.sbatch does, or torchrun on each host; both say how many there are",
         )
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes, as torchrun, SLURM and Lightning say before a training begins."""
-    return not any(number_in(rank) for rank in RANKS)
-
-
-def number_in(variable: str, launcher: str = "") -> int:
-    """The number in a variable of the environment: 0 without it, unless a launcher must have set it.
-
-    Raises:
-        RunError: if it is no number, or a launcher has not set it.
-    """
-    text = os.environ.get(variable, "missing" if launcher else "0")
-    if launcher and not (text.isdigit() and int(text) > 0):
-        hint = f"start with {launcher}, or in an environment without its variables"
-        raise RunError(f"this looks like a process of {launcher}, but {variable} is {text or 'empty'}", hint)
-    if not text.isdigit():
-        raise RunError(f"the environment's {variable} is {text!r}, and must be a number", f"unset {variable}")
-    return int(text)
 
 
 def follow_first_process(variable: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from ..devices.launch import number_in
+from ..devices.ranks import number_in
 from ..errors import RunError
 from .atomic import make_folder
 

@@ -15,7 +15,6 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from ..errors import RunError
 from . import checkpoints, shards
 from .atomic import part_of, remove, replace
 
@@ -69,12 +68,7 @@ class Sharded(ModelParallelStrategy):
 
 
 def merge(folder: Path) -> Path:
-    """Make one file of a checkpoint in shards, for `predict`, `test` and whatever else reads one.
-
-    It has the weights and plain values; the optimizer's state stays in the shards, from which a training goes on.
-    """
-    if not folder.is_dir():
-        raise RunError(f"{folder} is no checkpoint in shards, which is a folder like runs/NAME/checkpoints/best.ckpt")
+    """Make one file of the weights and plain values of a checkpoint in shards; return its path."""
     saved = checkpoints.read(folder)
     weights = {name: torch.empty_like(tensor, device="cpu") for name, tensor in saved["state_dict"].items()}
     shards.load({"state_dict": weights}, folder)

@@ -86,7 +86,7 @@ class Batches:
             raise RunError(f"{type(dataset).__name__} has no samples", "look at the data, and at how it is split")
         in_order = shuffled(len(dataset)) if shuffle else unshuffled(len(dataset))
         in_order = repeatable(order) if order else in_order
-        self.batch_sampler = SeededBatchSampler(in_order, batch_size, drop_last, seed)
+        self.batch_sampler = SeededBatchSampler(in_order, batch_size, drop_last, seed, None if order else len(dataset))
         collated = "collate_fn" not in options and gives_batches(dataset)
         options |= {"collate_fn": unchanged} if collated else {}
         self.loader = loader_of(
@@ -215,9 +215,17 @@ def is_first_worker() -> bool:
 
 
 class SeededBatchSampler(Sampler[Any]):
-    """The indices of each batch of one pass, from batch `first` on: as many as fall to this process."""
+    """The indices of each batch of one pass, from batch `first` on: as many as fall to this process.
 
-    def __init__(self, order: Order, batch_size: int, drop_last: bool, seed: int) -> None:
+    Args:
+        order: gives the samples of an epoch in their order.
+        batch_size: samples per optimizer step, in all processes together.
+        drop_last: whether an incomplete last batch is left out.
+        seed: seeds the order's generator, with the epoch.
+        samples: how many an epoch has; None to count them in the order of the first one.
+    """
+
+    def __init__(self, order: Order, batch_size: int, drop_last: bool, seed: int, samples: int | None = None) -> None:
         super().__init__()
         self.order = order
         self.batch_size = batch_size
@@ -227,7 +235,7 @@ class SeededBatchSampler(Sampler[Any]):
         self.lap = 0  # the number of this pass within its epoch: beside a longer loader, there may be several
         self.first = 0
         self.begin: tuple[int, int] | None = None  # the lap and the batch with which a resumed training goes on
-        self._samples: int | None = None
+        self._samples = samples
 
     @property
     def sampler(self) -> "SeededBatchSampler":

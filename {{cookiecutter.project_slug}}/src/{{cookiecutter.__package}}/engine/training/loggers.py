@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from ..devices.launch import is_first_process
+from ..devices.ranks import is_first_process
 from ..errors import Finished, RunError
 from ..saving.atomic import write_text
 from ..saving.runs import is_run
