@@ -29,9 +29,14 @@ def find(path):
 
 
 def has(owner, name):
-    """Whether a module or class has it, or one of the class's methods sets it on its instance."""
+    """Whether a module or class has it, or the class declares it, or one of its methods sets it on its instance."""
     kinds = owner.__mro__ if inspect.isclass(owner) else ()
-    return hasattr(owner, name) or any(name in set_on_self(kind) for kind in kinds)
+    return hasattr(owner, name) or any(name in set_on_self(kind) | declared(kind) for kind in kinds)
+
+
+def declared(kind):
+    """The names that have a type in the body of one class, and a value perhaps."""
+    return set(vars(kind).get("__annotations__", {}))
 
 
 @functools.cache
