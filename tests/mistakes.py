@@ -523,6 +523,14 @@ MISTAKES: dict[str, list[Mistake]] = {
         of("memory --config missing.yaml", "missing.yaml"),
         of("memory --run one", "--run"),
     ],
+    "bench": [
+        of("bench --model.network.widht=8", "--model.network.width"),
+        of("bench --preset=fp17", "fp16"),
+        of("bench --run one", "--config runs/NAME/config.yaml"),
+        of("bench --trainer.devices=2 --trainer.accelerator=cpu --trainer.strategy=ddp", "--trainer.devices 1"),
+        of("bench --trainer.max_steps=1", "the training ends at step 1"),
+        of("bench --data.batch_size=0", "data.batch_size is 0"),
+    ],
     "commands": [
         of("", "fit"),
         of("fti", "fit"),

@@ -30,7 +30,7 @@ BAKES = Path(sys.argv[1]).resolve()
 CURRENT = BAKES / "current"
 CURRENT.symlink_to(BAKES / "vision")
 sys.path.insert(0, str(CURRENT / "src"))
-from lit_project.engine.command import memory, stages  # noqa: E402, F401
+from lit_project.engine.command import bench, memory, stages  # noqa: E402, F401
 
 SECONDS = 60  # after which a command hangs
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]

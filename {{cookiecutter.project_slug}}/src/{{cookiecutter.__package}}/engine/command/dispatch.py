@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "answer for the test data, in predictions.pt",
     "merge": "make one file of a checkpoint in shards",
     "memory": "estimate what a training needs on each device",
+    "bench": "measure where the time of a training step goes",
 }
 TRACEBACK = "--traceback"
 HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
@@ -80,6 +81,8 @@ def dispatch(args: list[str], project: Project) -> None:
         from .merge import main
     elif command == "memory":
         from .memory import main
+    elif command == "bench":
+        from .bench import main
     else:
         from .choice import choose
 

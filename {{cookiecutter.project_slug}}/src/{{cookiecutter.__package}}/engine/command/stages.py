@@ -50,12 +50,12 @@ from .strangers import flags_of, refuse_links
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
 
 
-def run_stage(chosen: Choice, args: list[str], project: Project) -> None:
-    """Run one of the commands; RunError for what the user can mend."""
+def run_stage(chosen: Choice, args: list[str], project: Project, command_line: "type[CLI] | None" = None) -> None:
+    """Run one of the commands, on CLI or one that is derived from it; RunError for what the user can mend."""
     silence_irrelevant_messages()
     try:
         with ExitStack() as at_end, loggers.end_of_wandb_run():
-            CLI(chosen, args, project, at_end)
+            (command_line or CLI)(chosen, args, project, at_end)
     except (MisconfigurationException, ArithmeticError, ImportError, RuntimeError, TypeError, ValueError) as error:
         if mistake := as_mistake(error, project.folder):
             raise mistake from error

@@ -5,6 +5,7 @@ its peak. Source: Chowdhery et al. 2022, PaLM, appendix B, https://arxiv.org/abs
 """
 
 import copy
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,3 +149,22 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a device is not in the table
         return get_available_flops(device, dtype)
+
+
+def matmul_flops(device: torch.device, precision: str) -> float:
+    """FLOPs per second that a device reaches when it multiplies two large matrices, measured here and now.
+
+    Args:
+        device: where the model computes.
+        precision: the Trainer's precision.
+    """
+    size = 1024 if device.type == "cpu" else 8192
+    dtype = DTYPES.get(precision.partition("-")[0], torch.float32)
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    rates = []
+    for _ in range(4):  # the first one prepares the device
+        begun = time.perf_counter()
+        # What is read back has been computed.
+        (matrix @ matrix)[0, 0].item()
+        rates.append(2 * size**3 / (time.perf_counter() - begun))
+    return max(rates)
