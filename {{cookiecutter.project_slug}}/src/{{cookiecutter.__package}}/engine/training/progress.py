@@ -50,6 +50,7 @@ class ProgressBar(callbacks.ProgressBar):
         self._display: Display = Bar(theme, leave, console_kwargs) if is_terminal() else Lines(theme)
         self._seconds = every_n_seconds if isinstance(self._display, Lines) else 1 / refresh_rate
         self._is_enabled = True
+        self._measured: dict[str, Tensor] = {}  # by validations since the last look
 
     def enable(self) -> None:
         self._is_enabled = True
@@ -72,7 +73,7 @@ class ProgressBar(callbacks.ProgressBar):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Later, Lightning has forgotten the metrics of the last step, and has said why the training ends.
         if self._is_enabled and is_last_epoch(trainer):
-            if self._place != self._place_shown:
+            if self._measured or self._place != self._place_shown:
                 self._show_training(trainer)
             self._display.close()
 
@@ -92,8 +93,9 @@ class ProgressBar(callbacks.ProgressBar):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._is_enabled and is_fit(trainer) and not trainer.sanity_checking:
             metrics = trainer.callback_metrics.items()
-            new = {name: value for name, value in metrics if value is not self._metrics_before.get(name)}
-            self._show_training(trainer, measured={name: value.item() for name, value in new.items()})
+            self._measured |= {name: value for name, value in metrics if value is not self._metrics_before.get(name)}
+            if isinstance(self._display, Lines) or self._is_due():  # else the next frame of the bar has them
+                self._show_training(trainer)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start(trainer, 0.0)
@@ -145,13 +147,12 @@ class ProgressBar(callbacks.ProgressBar):
                 left = min(self._pace.left(done), default=None)
                 self._show(Status([place], done, rates=self._pace.rates(), left=left))
 
-    def _show_training(
-        self, trainer: pl.Trainer, outputs: Any = None, measured: dict[str, float] | None = None
-    ) -> None:
+    def _show_training(self, trainer: pl.Trainer, outputs: Any = None) -> None:
         self._place_shown = self._place
         status = training_status(trainer, *self._place)
         status.values = without_copies(metrics_of_step(trainer)) or loss_of(outputs)
-        status.measured = without_copies(measured or {})
+        status.measured = without_copies({name: value.item() for name, value in self._measured.items()})
+        self._measured.clear()
         status.rates = self._pace.rates()
         status.left = min([*self._pace.left(status.done), *seconds_of(trainer)], default=None)
         self._show(status)
