@@ -25,7 +25,7 @@ class EngineModule(pl.LightningModule):
     code; hyperparameters of plain values; `--preset fsdp`. A LightningModule without it does everything but the last.
 
     Attributes:
-        logs_loss: whether anybody can read the training loss of this step: see short_steps.py.
+        logs_loss: whether anybody can read what this step logs: see short_steps.py.
     """
 
     logs_loss = True
@@ -70,7 +70,7 @@ class EngineModule(pl.LightningModule):
         samples = count_samples(batch)
         measures = self._measures_of(stage)
         # Lightning reads metrics at the end of an epoch, so it is told of them once.
-        if not is_logged(self, measures.first_name):
+        if self.logs_loss and not is_logged(self, measures.first_name):
             for key, metric in measures.by_name(with_loss=stage != "train").items():
                 # Lightning looks for a metric's attribute only once, before the sets are known, so it is told one.
                 options = {"on_step": False, "on_epoch": True, "add_dataloader_idx": False, "metric_attribute": key}
@@ -88,7 +88,7 @@ class EngineModule(pl.LightningModule):
             self.log(name, value, **options)
 
     def _measures_of(self, stage: str) -> Measures:
-        name = "/".join(filter(None, [stage, running_set(self)]))
+        name = stage if stage == "train" else "/".join(filter(None, [stage, running_set(self)]))
         return self.stage_metrics.of(name, self.device)
 
     def configure_model(self) -> None:
