@@ -2,8 +2,6 @@
 
 import csv
 import difflib
-import importlib
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RunError
+from ..saving.tables import pyarrow
 
 ID = "id"  # a column of this name says what a row is called
 TABLES = (".csv", ".parquet")
@@ -73,12 +72,14 @@ class Csv:
         with self.path.open(encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
             lines = csv.reader(file)
             next(lines)
-            for number, cells in enumerate(without_errors(lines), start=1):
-                place = f"{self.path}:{lines.line_num}"
+            for number, (first, cells) in enumerate(without_errors(lines), start=1):
+                place = f"{self.path}:{first}"
                 if isinstance(cells, csv.Error):
                     yield Item(str(number), place, ValueError(str(cells)))
                 elif len(cells) != len(columns):
                     reason = f"{len(cells)} cells, and the file has {len(columns)} columns"
+                    if lines.line_num > first:
+                        reason += f"; it goes on to line {lines.line_num}: is a quotation mark left open?"
                     yield Item(str(number), place, ValueError(reason))
                 else:
                     row = dict(zip(columns, cells, strict=True))
@@ -99,18 +100,22 @@ class Parquet:
         with self._open() as file:
             read = [name for name in file.schema_arrow.names if name in {*self.wanted, ID}]
             number = 0
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=read):
+            batches = file.iter_batches(ROWS_AT_ONCE, columns=read)
+            while batch := self._readable(lambda: next(batches, None)):
                 for row in batch.to_pylist():
                     number += 1
                     given = row.get(ID)
                     yield Item(str(number if given is None else given), f"{self.path}:{number}", row)
 
     def _open(self) -> Any:
-        parquet = pyarrow_module("pyarrow.parquet")
+        parquet = pyarrow("pyarrow.parquet")
+        return self._readable(lambda: parquet.ParquetFile(self.path))
+
+    def _readable(self, read: Callable[[], Any]) -> Any:
         try:
-            return parquet.ParquetFile(self.path)
+            return read()
         except (ValueError, OSError) as error:  # pyarrow's own errors derive from these
-            raise RunError(f"{self.path} is no Parquet file that can be read: {error}") from error
+            raise RunError(f"--input {self.path} is no Parquet file that can be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -122,14 +127,14 @@ class Files:
 
     def __iter__(self) -> Iterator[Item]:
         if self.path.is_file():
-            yield Item(self.path.name, str(self.path), self.path)
+            yield Item(readable(self.path.name), readable(str(self.path)), self.path)
             return
         for folder, folders, names in os.walk(self.path, onerror=refuse_unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if has_ending(name, self.endings) and not name.startswith("."):
                     path = Path(folder, name)
-                    yield Item(path.relative_to(self.path).as_posix(), str(path), path)
+                    yield Item(readable(path.relative_to(self.path).as_posix()), readable(str(path)), path)
 
 
 def rows_of(path: Path, columns: Sequence[str]) -> Csv | Parquet:
@@ -185,7 +190,7 @@ def number(name: str, value: Any) -> float:
         found = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}, which is no number") from None
-    if not math.isfinite(found):
+    if not abs(found) <= torch.finfo(torch.float32).max:  # which is never true of nan
         raise ValueError(f"{name} is {found}")
     return found
 
@@ -208,22 +213,19 @@ def has_ending(name: str, endings: Sequence[str]) -> bool:
     return not endings or name.lower().endswith(tuple(endings))
 
 
-def without_errors(lines: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
-    """Lines that are not empty, and the error in place of each that cannot be read."""
+def readable(name: str) -> str:
+    """A file's name without bytes that are no text, which Linux allows in it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def without_errors(lines: Any) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """The rows that a csv.reader finds, each with its first line; the error in place of one that cannot be read."""
     while True:
+        first = lines.line_num + 1
         try:
             if cells := next(lines):
-                yield cells
+                yield first, cells
         except StopIteration:
             return
         except csv.Error as error:
-            yield error
-
-
-def pyarrow_module(name: str) -> Any:
-    """A module of pyarrow, which is an extra of the project; RunError if it is missing."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        hint = "uv sync --extra parquet, or pip install pyarrow; or a file that ends with .csv"
-        raise RunError("Parquet needs the package pyarrow, which is not installed", hint) from error
+            yield first, error

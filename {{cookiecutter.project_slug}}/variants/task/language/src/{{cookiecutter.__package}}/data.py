@@ -17,6 +17,7 @@ from .engine.errors import RunError, require
 from .engine.saving.atomic import make_folder, new_folder
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
 from .engine.training.inputs import Inputs, files_of
+from .network import BYTES
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -113,6 +114,24 @@ class DataModule(pl.LightningDataModule):
             yield torch.from_numpy(windows.astype(np.int64))
         if (rest := text[full * self.context :]).size > 1:
             yield torch.from_numpy(rest.astype(np.int64)).unsqueeze(0)
+
+    def continuation(self, model: nn.Module, prompt: str, length: int, temperature: float) -> str:
+        """How a text may go on: `length` bytes, each drawn from what the model says of the `context` bytes before.
+
+        Args:
+            model: (1, time) int64 bytes -> (1, time, vocabulary) logits.
+            prompt: the text, encoded as UTF-8.
+            length: bytes to add.
+            temperature: divides the logits; with 0, the likeliest byte is taken.
+        """
+        device = next(model.parameters()).device
+        tokens = torch.tensor([list(prompt.encode())], device=device)
+        for _ in range(length):
+            logits = model(tokens[:, -self.context :])[:, -1, :BYTES].float()
+            likeliest = logits.argmax(dim=-1, keepdim=True)
+            drawn = torch.multinomial((logits / temperature).softmax(dim=-1), 1) if temperature else likeliest
+            tokens = torch.cat([tokens, drawn], dim=1)
+        return bytes(tokens[0, -length:].tolist()).decode(errors="replace")
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
