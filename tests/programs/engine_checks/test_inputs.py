@@ -122,13 +122,13 @@ def test_predict_that_is_killed_at_any_moment_goes_on_to_the_same_bytes(pictures
     whole = [Path(f"runs/one/predictions{ending}").read_bytes() for ending in (".csv", ".rejects.csv")]
     output, killed = Path("out.csv"), 0
     for number in range(200):
-        if forked(lambda: killed_before(number, *trained, "--output=out.csv")) != -signal.SIGKILL:
+        if forked(killed_before, number, *trained, "--output=out.csv") != -signal.SIGKILL:
             break
         killed += 1
         assert not output.exists() or output.read_bytes() == whole[0]  # never half a file
         # A kill after all was done leaves nothing to go on with.
         is_done = output.exists() and not Path(parts.folder_of(output), parts.ABOUT).exists()
-        assert forked(lambda: predict(*trained, "--output=out.csv")) == (2 if is_done else 3)
+        assert forked(predict, *trained, "--output=out.csv") == (2 if is_done else 3)
         assert [output.read_bytes(), Path("out.rejects.csv").read_bytes()] == whole
         assert not parts.folder_of(output).exists()
         output.unlink()
@@ -155,13 +155,13 @@ def killed_before(number, *args):
     return predict(*args)
 
 
-def forked(function):
-    """The exit code of a function in a process of its own, negative for a signal."""
+def forked(function, *arguments):
+    """The exit code that a function gives in a process of its own, negative for a signal."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            code = function()
+            code = function(*arguments)
         finally:
             sys.stdout.flush()
             os._exit(code)
@@ -243,8 +243,7 @@ def test_good_input_leaves_no_rejects_and_those_of_the_output_before_go(pictures
 
 
 def test_input_of_bad_files_alone_has_an_output_without_rows(pictures, trained):
-    main_input = pictures / "broken.png"
-    assert predict(*trained[:-1], f"--input={main_input}") == 3
+    assert predict(*trained[:-1], f"--input={pictures / 'broken.png'}") == 3
     assert Path("runs/one/predictions.csv").read_text() == "id\n"
 
 
