@@ -185,7 +185,7 @@ def test_parts_are_used_again(pictures, trained, monkeypatch, capfd):
     monkeypatch.setattr(predicting, "ITEMS", 8)
     stopped_after_first_part(monkeypatch, *trained)
     assert predict(*trained) == 3
-    assert "Goes on after 1 part" in capfd.readouterr().out
+    assert "Goes on: parts of 8 inputs that are there: 1" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("changed", ["input", "checkpoint", "settings"])

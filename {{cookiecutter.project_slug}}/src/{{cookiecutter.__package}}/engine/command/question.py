@@ -1,8 +1,8 @@
 """What `predict` is asked: an input of the user's own, or a text to continue. Imports no torch."""
 
 from argparse import SUPPRESS
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import RunError, require
 from ..saving.parts import refuse_existing
@@ -14,7 +14,8 @@ OF_INPUT, OF_PROMPT = ("output", "overwrite"), ("length", "temperature")
 LENGTH, TEMPERATURE = 200, 1.0
 
 
-class Question(NamedTuple):
+@dataclass(frozen=True)
+class Question:
     """What `predict` is to answer.
 
     Args:
@@ -92,4 +93,4 @@ def refuse_unanswerable(question: Question, run: Path | None, has_checkpoint: bo
         raise RunError(f"--output {output} would change --input {question.input}", "an --output elsewhere")
     if not question.overwrite:
         refuse_existing(output)
-    return question._replace(output=output)
+    return replace(question, output=output)

@@ -16,6 +16,7 @@ from ..devices.processes import gather, rank_and_world_size
 from ..errors import RunError
 from ..saving.parts import Joined, Parts
 from .answers import plain, refuse_other_counts
+from .display import say
 from .inputs import ID, Inputs, Item
 
 ITEMS = 1024  # of a part, at least: what a kill costs, and what is in memory
@@ -167,7 +168,7 @@ class SaveAnswers(pl.Callback):
         is_writer = trainer.is_global_zero or self.batches.is_shared
         self.batches.write = self._write if is_writer else lambda part: None
         if self.batches.done and trainer.is_global_zero:
-            print(f"Goes on after {len(self.batches.done):,} parts of {self.batches.items_of_part:,} inputs each")
+            say(f"Goes on: parts of {self.batches.items_of_part:,} inputs that are there: {len(self.batches.done):,}")
 
     def on_predict_batch_end(
         self,

@@ -150,6 +150,7 @@ def test_windows_of_a_file_predict_each_byte_but_the_first_once(data):
     assert [window[0] for window in windows[1:]] == [window[-1] for window in windows[:-1]]
 
 
+@torch.no_grad()
 def test_file_needs_as_many_bits_as_its_bytes_one_by_one(data, network):
     Path("text").write_bytes(text := os.urandom(75))
     scores = [Objective().scores(network(batch), batch) for batch in data.windows_of(Path("text"))]

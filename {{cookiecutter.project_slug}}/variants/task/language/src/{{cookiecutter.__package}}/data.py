@@ -17,11 +17,11 @@ from .engine.errors import RunError, require
 from .engine.saving.atomic import make_folder, new_folder
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
 from .engine.training.inputs import Inputs, files_of
-from .network import BYTES
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 PARTS = ("train", "val", "test")
+BYTES = 256  # values of one
 
 
 class DataModule(pl.LightningDataModule):
