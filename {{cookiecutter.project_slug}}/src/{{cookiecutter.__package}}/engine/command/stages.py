@@ -1,5 +1,6 @@
 """The commands fit, validate, test and predict: settings in, run folder out."""
 
+import hashlib
 import shlex
 import sys
 from contextlib import ExitStack
@@ -258,9 +259,10 @@ class CLI(LightningCLI):
     def _depends_on(self) -> dict[str, str]:
         """What the answers for an input depend on beside that, as text: parts of others are not mixed with them."""
         config = self.config[self.stage]
+        settings = f"{config.model} {config.data} {config.seed_everything} {config.trainer.precision}"
         return {
             "checkpoint": fingerprint(Path(config.ckpt_path)),
-            "settings": f"{config.model} {config.data} {config.seed_everything} {config.trainer.precision}",
+            "settings": hashlib.sha256(settings.encode()).hexdigest(),  # which may hold secrets
             "code": fingerprint(self.project.folder),
         }
 
