@@ -46,6 +46,11 @@ def used(command: str, given: str, told: str) -> Mistake:
     return of(f"{command} --run one", told, given=given)
 
 
+def asked(flags: str, told: str, given: str = "") -> Mistake:
+    """A mistake in what a trained run is to predict."""
+    return of(f"predict {flags}", told, given=f"trained(); {given}")
+
+
 ONE_HOST = {"GROUP_WORLD_SIZE": "1"}
 WARMP = {"class_path": "WarmupCosine", "init_args": {"warmp": 0.1, "floor": 0.0}}
 UNREADABLE = "write('mine.yaml', ''); os.chmod('mine.yaml', 0); read_only('.')"
@@ -530,6 +535,32 @@ MISTAKES: dict[str, list[Mistake]] = {
         of("bench --trainer.devices=2 --trainer.accelerator=cpu --trainer.strategy=ddp", "--trainer.devices 1"),
         of("bench --trainer.max_steps=1", "the training ends at step 1"),
         of("bench --data.batch_size=0", "data.batch_size is 0"),
+    ],
+    "questions": [
+        asked("--input missing.csv", "missing.csv: No such file"),
+        asked("--input=", "--input is empty"),
+        asked("--input pictures", "is a folder without files of .png", given="folder('pictures')"),
+        asked("--input notes.txt", "endings .png", given="write('notes.txt', 'x')"),
+        asked("--input a.png --output a.txt", ".csv or .jsonl or .parquet", given="write('a.png', 'x')"),
+        asked("--input a.png --output a", ".csv or .jsonl or .parquet", given="write('a.png', 'x')"),
+        asked("--input a.png --output a.csv", "is a folder", given="write('a.png', 'x'); folder('a.csv')"),
+        asked("--input a.png --output a.csv", "--overwrite", given="write('a.png', 'x'); write('a.csv', 'x')"),
+        asked("--input a.png --output b/a.csv", "cannot be written", given="write('a.png', 'x'); write('b', 'x')"),
+        asked("--input a --output a/b.csv", "would change --input", given="write('a/a.png', 'x')"),
+        asked("--input a.png --trainer.fast_dev_run=true", "fast_dev_run", given="write('a.png', 'x')"),
+        asked("--input a.png --prompt x", "--input and --prompt"),
+        asked("--output a.csv", "--output belongs to --input"),
+        asked("--overwrite", "--overwrite belongs to --input"),
+        asked("--length 3", "--length belongs to --prompt"),
+        asked("--prompt x --length 0", "length is 0"),
+        asked("--prompt x --length many", "--length"),
+        asked("--prompt x --temperature=-1", "temperature is -1"),
+        asked("--prompt=", "--prompt is empty"),
+        asked("--prompt x", "data.py has no continuation"),
+        asked("--inptu a.png", "--input"),
+        of("predict --input a.png", "start one with fit", given="write('a.png', 'x')"),
+        fit("--input a.png", "--input"),
+        config({"input": "a.png"}, "input"),
     ],
     "commands": [
         of("", "fit"),

@@ -43,6 +43,7 @@ TAKEN = {
     "_log_hyperparams": "pytorch_lightning.LightningModule",
     "_pytree": "torch.utils",
     "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
+    "_prepare_subcommand_kwargs": "pytorch_lightning.cli.LightningCLI",
     "_restarting": "pytorch_lightning.loops.loop._Loop",
     "_run_id": "pytorch_lightning.loggers.MLFlowLogger",
     "_every_n_train_steps": "pytorch_lightning.callbacks.ModelCheckpoint",
@@ -65,6 +66,7 @@ REPLACED = {
     "_data_parallel_size": "pytorch_lightning.strategies.ModelParallelStrategy",
     "_experiment": "pytorch_lightning.loggers.CSVLogger",
     "_prepare_subcommand_parser": "pytorch_lightning.cli.LightningCLI",
+    "_prepare_subcommand_kwargs": "pytorch_lightning.cli.LightningCLI",
     "_rewrite_with_new_header": "pytorch_lightning.loggers.csv_logs.ExperimentWriter",
 }
 

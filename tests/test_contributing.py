@@ -11,6 +11,7 @@ ROW = """  "toy": {
     "summary": "A linear map that learns to add",
     "requirements": [],
     "figure": "a mean squared error of 0.01",
+    "input": "rows.csv: a CSV or Parquet file with the columns `x0` to `x3`",
     "presets": {},
     "change": "--data.samples 256"},
 """

@@ -96,6 +96,20 @@ def test_shards_train_like_one_process(sharded):
     assert_alike(rows(sharded, "one"), rows(sharded, "two"))
 
 
+@pytest.mark.parametrize("how", [["--preset=ddp-cpu"], [*SHARDED, "--trainer.strategy.class_path=Sharded"]])
+def test_two_processes_answer_a_file_like_one(tmp_path, python, how):
+    project = bake_into(tmp_path, task="blank", logger="csv")
+    run([python, *COMMAND, "fit", "--run=one", "--trainer.max_epochs=1", *SMALL], project)
+    rows = "".join(f"{number},2,3,{'bad' if number % 50 == 9 else 4}\n" for number in range(3000))
+    (project / "rows.csv").write_text(f"x0,x1,x2,x3\n{rows}")
+    for name, flags in (("one", []), ("two", how)):
+        words = [python, *COMMAND, "predict", "--input=rows.csv", f"--output={name}.csv", *SMALL, *flags]
+        run(words, project, code=3)
+    assert len(lines_of(project / "one.csv")) == 1 + 3000 - 60
+    for ending in (".csv", ".rejects.csv"):
+        assert (project / f"two{ending}").read_bytes() == (project / f"one{ending}").read_bytes()
+
+
 @pytest.mark.parametrize("task", [task for task in CHOICES["task"] if task != "language"])  # which is sharded above
 def test_every_task_can_be_sharded(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")

@@ -20,6 +20,12 @@ RUN_FLAGS = {
     "init_from": "--init_from FILE_OR_RUN",
     "init_partial": "--init_partial",
     "traceback": "--traceback",
+    "input": "--input FILE_OR_FOLDER",
+    "output": "--output FILE",
+    "overwrite": "--overwrite",
+    "prompt": "--prompt TEXT",
+    "length": "--length NUMBER",
+    "temperature": "--temperature NUMBER",
 }
 
 

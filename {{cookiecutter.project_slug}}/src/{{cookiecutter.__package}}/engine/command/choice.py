@@ -12,6 +12,7 @@ from ..saving.runs import CONFIG, Runs
 from . import configurations, manifest
 from .arguments import RunFlags, expand_presets, refuse_contradictions, split_run_flags
 from .project import Project
+from .question import Question, refuse_unanswerable, split_question
 
 
 class Choice(NamedTuple):
@@ -26,6 +27,7 @@ class Choice(NamedTuple):
         own_settings: those that `source` has kept.
         flags: the flags that are settings, with presets spelled out.
         typed: all settings in them and in their files, as text, by flag or by key.
+        question: what `predict` is to answer; None for the test data.
     """
 
     stage: str
@@ -36,11 +38,13 @@ class Choice(NamedTuple):
     own_settings: dict[str, Any]
     flags: list[str]
     typed: dict[str, str]
+    question: Question | None = None
 
 
 def choose(args: list[str], project: Project) -> Choice:
     """Find the runs that the flags speak of, and read the configurations that they name; RunError for a mistake."""
     stage = args[0]
+    question, args = split_question(args)
     run_flags, flags = split_run_flags(args[1:], project)
     refuse_contradictions(run_flags, stage)
     runs = Runs(run_flags.runs, project.variable("RUN"))
@@ -52,9 +56,11 @@ def choose(args: list[str], project: Project) -> Choice:
         trained = source = runs.trained(name, ckpt_path)
     if source:
         manifest.refuse_newer(source)
+    if question:
+        question = refuse_unanswerable(question, source, bool(ckpt_path))
     own_settings = saved_settings(source) if source else {}
     flags, typed = configurations.read_all_in(expand_presets(flags, project.presets))
-    return Choice(stage, run_flags, runs, source, trained, own_settings, flags, typed)
+    return Choice(stage, run_flags, runs, source, trained, own_settings, flags, typed, question)
 
 
 def saved_settings(run: Path) -> dict[str, Any]:

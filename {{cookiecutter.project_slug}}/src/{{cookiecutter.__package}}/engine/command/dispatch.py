@@ -17,7 +17,7 @@ COMMANDS = {
     "fit": "train, or go on with a training",
     "validate": "measure a trained model on the validation data",
     "test": "measure a trained model on the test data",
-    "predict": "answer for the test data, in predictions.pt",
+    "predict": "answer for the test data, or for a file with --input",
     "merge": "make one file of a checkpoint in shards",
     "memory": "estimate what a training needs on each device",
     "bench": "measure where the time of a training step goes",

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+from ..saving.parts import Joined, rejects_of
 from ..saving.runs import is_run
 from ..training.display import is_terminal, say
 from ..training.predictions import FILE as PREDICTIONS
@@ -79,6 +81,14 @@ def after_predicting(trainer: pl.Trainer, run: Path) -> None:
     print_lines(trainer, run, {"Predictions": predictions.exists() and predictions, "Checkpoint": trainer.ckpt_path})
 
 
+def after_answering(trainer: pl.Trainer, run: Path, output: Path, joined: Joined) -> None:
+    """Say where the answers are, and how many; the inputs that were bad on the standard error too."""
+    inputs = joined.answers + joined.rejects
+    print_lines(trainer, run, {"Answers": f"{output}, for {joined.answers:,} of {count(inputs, 'input')}"})
+    if joined.rejects and trainer.is_global_zero:
+        print(f"{count(joined.rejects, 'input')} left out as bad: see {rejects_of(output)}", file=sys.stderr)
+
+
 def next_command(trainer: pl.Trainer) -> str:
     """`test`, or `predict` for a model that has no test step."""
     has_test = type(trainer.lightning_module).test_step is not pl.LightningModule.test_step
@@ -86,7 +96,7 @@ def next_command(trainer: pl.Trainer) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' if number != 1 else ''}"
+    return f"{number:,} {thing}{'s' if number != 1 else ''}"
 
 
 def print_lines(trainer: pl.Trainer, run: Path, lines: dict[str, object]) -> None:

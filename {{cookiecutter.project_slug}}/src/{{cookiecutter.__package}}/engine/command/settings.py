@@ -12,6 +12,7 @@ from ..training.loggers import NAMES
 from . import registry  # noqa: F401 - jsonargparse finds a class by its short name once it is imported
 from .mistakes import Parser
 from .project import Parts, Project
+from .question import ENDINGS
 
 
 def parser_settings(project: Project) -> dict[str, Any]:
@@ -38,6 +39,22 @@ def add_run_flags(parser: LightningArgumentParser, project: Project, stage: str)
         parser.add_argument("--init_from", type=str | None, default=SUPPRESS, help=text)
         text = "With --init_from: load the weights that fit, and list the others"
         parser.add_argument("--init_partial", action="store_true", default=SUPPRESS, help=text)
+    if stage == "predict":
+        add_question_flags(parser)
+
+
+def add_question_flags(parser: LightningArgumentParser) -> None:
+    """For the help too."""
+    text = "A file or a folder to predict in place of the test data: what data.py's read_inputs takes"
+    parser.add_argument("--input", type=str | None, default=SUPPRESS, help=text)
+    text = f"With --input: where the answers go, {', '.join(ENDINGS)}; predictions.csv in the run's folder without"
+    parser.add_argument("--output", type=str | None, default=SUPPRESS, help=text)
+    parser.add_argument("--overwrite", action="store_true", default=SUPPRESS, help="Replace an output that is there")
+    text = "A text to continue, for a model that can: what data.py's continuation takes"
+    parser.add_argument("--prompt", type=str | None, default=SUPPRESS, help=text)
+    parser.add_argument("--length", type=int, default=SUPPRESS, help="With --prompt: how much to add; 200 without")
+    text = "With --prompt: 0 for the likeliest, 1 as the model says, which is what it is without"
+    parser.add_argument("--temperature", type=float, default=SUPPRESS, help=text)
 
 
 def add_sections(parser: LightningArgumentParser) -> None:

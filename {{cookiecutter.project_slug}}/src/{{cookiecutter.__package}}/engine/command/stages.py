@@ -1,5 +1,6 @@
 """The commands fit, validate, test and predict: settings in, run folder out."""
 
+import hashlib
 import shlex
 import sys
 from contextlib import ExitStack
@@ -28,14 +29,17 @@ from ..devices.ranks import is_first_process
 from ..errors import BadSetting, RunError
 from ..saving import checkpoints, weights
 from ..saving.lock import locked
+from ..saving.parts import fingerprint
 from ..saving.runs import refuse_blocked
 from ..saving.secrets import masked
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.curves import draw_if_missing
 from ..training.module import EngineModule
+from ..training.predictions import SavePredictions
 from ..training.profiling import NoProfile
 from . import changes, configurations, reports
+from .answering import answering_of, lift_limits
 from .arguments import refuse_run_flags
 from .bounds import flags_in_full, refuse_out_of_bounds
 from .choice import Choice
@@ -81,6 +85,7 @@ class CLI(LightningCLI):
         self.stage, self.run_flags, self.runs = chosen.stage, chosen.run_flags, chosen.runs
         self.source, self.trained, self.own_settings = chosen.source, chosen.trained, chosen.own_settings
         self.command = shlex.join([project.program, *masked(args)])
+        self.question = chosen.question
         self.at_end = at_end
         self.project = project
         follow_first_process(project.variable("FIRST_PROCESS"))
@@ -133,6 +138,8 @@ class CLI(LightningCLI):
         refuse_run_flags(config, self.run_flags)
         refuse_out_of_bounds(config, self.stage)
         refuse_misnamed_strategy(config.trainer.strategy)
+        if self.question:
+            lift_limits(config.trainer)
         if self._has_named_loggers(config.trainer):
             loggers.refuse_absent(as_list(config.logger))
         # A preset adds its callbacks to those of a run that goes on, where they already are.
@@ -223,6 +230,9 @@ class CLI(LightningCLI):
         config = self.config_init[self.stage]
         logger = self._loggers(config)
         callbacks = run_callbacks(config, self.project.callbacks, has_logger=bool(logger))
+        self.answering = self.question and answering_of(self.question, self.model, self.datamodule, self._depends_on())
+        if self.answering:
+            callbacks = [one for one in callbacks if not isinstance(one, SavePredictions)] + [self.answering.callback]
         if self.stage in ("validate", "test"):
             callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
         keep_in_run(self.run, callbacks, config.trainer.profiler)
@@ -245,6 +255,24 @@ class CLI(LightningCLI):
             if mistake := as_mistake(error, self.project.folder, is_new=True):
                 raise mistake from error
             raise
+
+    def _depends_on(self) -> dict[str, str]:
+        """What the answers for an input depend on beside that, as text: parts of others are not mixed with them."""
+        config = self.config[self.stage]
+        settings = f"{config.model} {config.data} {config.seed_everything} {config.trainer.precision}"
+        return {
+            "checkpoint": fingerprint(Path(config.ckpt_path)),
+            "settings": hashlib.sha256(settings.encode()).hexdigest(),  # which may hold secrets
+            "code": fingerprint(self.project.folder),
+        }
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """The user's own inputs take the place of the DataModule, of which nothing has to be prepared for them."""
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        if not self.answering:
+            return arguments
+        del arguments["datamodule"]
+        return {**arguments, "dataloaders": self.answering.loader, "return_predictions": False}
 
     def _has_named_loggers(self, trainer: Namespace) -> bool:
         """Whether `logger` decides, and not `trainer.logger`. Predictions are no metrics, and go to none."""
@@ -275,4 +303,7 @@ class CLI(LightningCLI):
         reports.after_measuring(self.trainer, self.run, self.stage)
 
     def after_predict(self) -> None:
-        reports.after_predicting(self.trainer, self.run)
+        if not self.answering:
+            reports.after_predicting(self.trainer, self.run)
+        elif self.trainer.is_global_zero:
+            self.answering.report(self.trainer, self.run)

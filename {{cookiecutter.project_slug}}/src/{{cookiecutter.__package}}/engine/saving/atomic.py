@@ -61,9 +61,14 @@ def replace(path: Path, part: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole: what a kill or a power cut leaves is the file before, or this one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same for bytes."""
     part = part_of(path)
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with part.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)

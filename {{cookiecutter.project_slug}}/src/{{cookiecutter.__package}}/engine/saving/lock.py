@@ -35,13 +35,18 @@ else:
 
 
 @contextlib.contextmanager
-def locked(run: Path) -> Iterator[None]:
+def locked(run: Path, use: str = "", hint: str = "another --run, or --fresh") -> Iterator[None]:
     """Hold the lock of a run's folder, which is made if need be; leave no folder behind if nothing has begun in it.
+
+    Args:
+        run: the folder.
+        use: what another process does with it that holds the lock; without, it trains the run.
+        hint: what to try then.
 
     Raises:
         RunError: if another process holds the lock, or the folder cannot be written.
     """
-    file = acquire(run)
+    file = acquire(run, use or f"run {run.name} is being trained", hint)
     try:
         yield
     finally:
@@ -52,7 +57,7 @@ def locked(run: Path) -> Iterator[None]:
             file.close()
 
 
-def acquire(run: Path) -> IO[str] | None:
+def acquire(run: Path, use: str, hint: str) -> IO[str] | None:
     """The locked file; None where the file system has no locks, which a line says."""
     path = run / FILE
     while True:
@@ -65,9 +70,9 @@ def acquire(run: Path) -> IO[str] | None:
             lock(file)
         except OSError as error:
             if error.errno in WITHOUT_LOCKS:
-                print(f"The file system of {run} has no locks: start no second training of this run", file=sys.stderr)
+                print(f"The file system of {run} has no locks: start no second command that writes it", file=sys.stderr)
                 return None
-            raise RunError(f"run {run.name} is being trained by {holder(file)}", "another --run, or --fresh") from error
+            raise RunError(f"{use} by {holder(file)}", hint) from error
         if is_still_there(file, path):
             file.truncate(0)
             json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%F %T")}, file)

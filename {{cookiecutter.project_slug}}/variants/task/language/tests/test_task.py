@@ -13,6 +13,7 @@ from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
 from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
+from {{ cookiecutter.__package }}.objective import Objective
 
 
 def prepared(folder, **changes):
@@ -139,6 +140,36 @@ def test_gpt2_preset_takes_two_steps_at_a_reduced_size(short):
     assert saved["global_step"] == 2
     weights = saved["state_dict"]
     assert torch.equal(weights["network.head.weight"], weights["network.embedding.weight"])
+
+
+def test_windows_of_a_file_predict_each_byte_but_the_first_once(data):
+    text = bytes(range(256)) + b"and 33 bytes more, to end a window" * 9
+    Path("text").write_bytes(text)
+    windows = [window for batch in data.windows_of(Path("text")) for window in batch]
+    assert b"".join(bytes(window[1:].tolist()) for window in windows) == text[1:]
+    assert [window[0] for window in windows[1:]] == [window[-1] for window in windows[:-1]]
+
+
+@torch.no_grad()
+def test_file_needs_as_many_bits_as_its_bytes_one_by_one(data, network):
+    Path("text").write_bytes(text := os.urandom(75))
+    scores = [Objective().scores(network(batch), batch) for batch in data.windows_of(Path("text"))]
+    whole = Objective().summary({name: torch.cat([score[name] for score in scores]) for name in scores[0]})
+    bits = 0.0
+    for start in range(0, 74, 32):
+        window = torch.tensor([list(text[start : start + 33])])
+        probabilities = network(window).softmax(dim=-1)[0]
+        bits -= sum(probabilities[place, byte].log2().item() for place, byte in enumerate(window[0, 1:]))
+    assert whole == {"bytes": 75, "bits_per_byte": pytest.approx(bits / 74, rel=1e-4)}
+
+
+def test_continuation_is_drawn_from_the_last_bytes_of_the_context(data, network):
+    torch.manual_seed(0)
+    drawn = [data.continuation(network, "x" * 50, 20, 1.0) for _ in range(2)]
+    torch.manual_seed(0)
+    assert data.continuation(network, "y" * 50 + "x" * 32, 20, 1.0) == drawn[0] != drawn[1]
+    likeliest = network(torch.tensor([list(b"x" * 32)]))[0, -1].argmax()
+    assert data.continuation(network, "x" * 50, 1, 0.0) == bytes([likeliest]).decode(errors="replace")
 
 
 @pytest.mark.slow

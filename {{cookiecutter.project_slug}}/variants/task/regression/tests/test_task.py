@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_diabetes
 
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.data import DataModule
@@ -33,6 +34,25 @@ def test_batches_have_the_promised_shapes_and_types():
         features, targets = next(iter(loader))
         assert (features.shape, features.dtype) == ((8, 2), torch.float32)
         assert (targets.shape, targets.dtype) == ((8, 1), torch.float32)
+
+
+def test_preprocessing_gives_each_feature_mean_0_and_deviation_1_as_scikit_learn_does():
+    every = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
+    raw = torch.tensor(load_diabetes(scaled=False).data, dtype=torch.float32)
+    scaled = torch.tensor(load_diabetes().data * math.sqrt(442), dtype=torch.float32)
+    assert torch.allclose(prepared(features=every).preprocessing()(raw), scaled, atol=1e-6)
+    two = prepared(features=["bp", "age"]).preprocessing()
+    assert torch.allclose(two(raw[:, [3, 0]]), scaled[:, [3, 0]], atol=1e-6)
+
+
+def test_rows_of_a_file_become_the_same_samples_as_the_data():
+    raw = load_diabetes(scaled=False)
+    lines = [",".join(raw.feature_names), *(",".join(map(str, row)) for row in raw.data.tolist())]
+    Path("patients.csv").write_text("\n".join(lines))
+    data = prepared(features=["bmi", "bp"])
+    inputs = data.read_inputs(Path("patients.csv"))
+    rows = data.preprocessing()(torch.stack([inputs.sample(item.content) for item in inputs.items]))
+    assert torch.equal(rows[-20:], data.test.tensors[0])
 
 
 def test_splits_are_disjoint():

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from {{ cookiecutter.__package }}.__main__ import main
-from {{ cookiecutter.__package }}.data import DataModule, shift
+from {{ cookiecutter.__package }}.data import DataModule, open_picture, shift
 from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
 
@@ -56,6 +57,14 @@ def test_shift_moves_each_picture_by_whole_pixels():
     places = shift(pictures, 1).flatten(1).argmax(dim=1)
     assert {(place.item() // 8, place.item() % 8) for place in places} == {(y, x) for y in (2, 3, 4) for x in (3, 4, 5)}
     assert torch.equal(shift(pictures, 0), pictures)
+
+
+def test_picture_of_any_size_and_colour_becomes_the_mean_grey_of_its_blocks():
+    levels = torch.randint(256, (8, 8), dtype=torch.uint8)
+    Image.fromarray(levels.numpy()).convert("RGB").resize((64, 64), Image.Resampling.NEAREST).save("large.png")
+    assert torch.equal(open_picture(Path("large.png")), levels.unsqueeze(0))
+    scaled = prepared().preprocessing()(levels)
+    assert torch.equal(scaled, levels.float() / 255)
 
 
 def test_network_scores_each_class():
