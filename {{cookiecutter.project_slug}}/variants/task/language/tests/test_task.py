@@ -10,7 +10,7 @@ import yaml
 from conftest import CONFIGS, last
 
 from {{ cookiecutter.__package }}.__main__ import main
-from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
+from {{ cookiecutter.__package }}.data import PARTS, SIZES, DataModule, Windows, library_files, split
 from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
 
@@ -56,6 +56,21 @@ def test_splits_and_batches_depend_on_the_seed_alone(data):
     assert torch.equal(first, second)
 
 
+def test_each_test_window_belongs_to_the_file_in_which_it_begins(data):
+    files = {os.path.relpath(file, sysconfig.get_path("stdlib")): file for file in library_files()}
+    windows = enumerate(zip(data.test, data.test_groups()["file"], strict=True))
+    tokens = (data.folder / "test").read_bytes()
+    begins = {}
+    for index, ((inputs, _), name) in windows:
+        begins.setdefault(name, index * 32)
+        assert bytes(inputs.tolist()) == tokens[index * 32 : index * 32 + 32]
+    for name, begin in begins.items():  # within its first window, or the one before
+        text = files[name].read_bytes()
+        assert text[: 32].startswith(tokens[begin : begin + 1]) or tokens[begin : begin + 32] in text or begin == 0
+    (data.folder / SIZES).unlink()
+    assert data.test_groups() == {}
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_impossible_split_is_refused(fraction, tmp_path):
     with pytest.raises(RunError, match="_fraction"):
@@ -64,7 +79,7 @@ def test_impossible_split_is_refused(fraction, tmp_path):
 
 def test_token_files_are_made_once_and_whole(tmp_path, monkeypatch):
     first = prepared(tmp_path / "made")
-    assert {path.name for path in first.folder.iterdir()} == set(PARTS)
+    assert {path.name for path in first.folder.iterdir()} == {*PARTS, SIZES}
     monkeypatch.setattr("{{ cookiecutter.__package }}.data.library_files", lambda: pytest.fail("made again"))
     prepared(tmp_path / "made")
     assert [path.name for path in (tmp_path / "made").iterdir()] == [first.folder.name]

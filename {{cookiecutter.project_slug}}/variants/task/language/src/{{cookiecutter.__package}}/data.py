@@ -1,9 +1,12 @@
 """DataModule: where batches come from. Here: the source code of Python's own standard library."""
 
+import json
 import os
 import platform
 import random
 import sysconfig
+from bisect import bisect_right
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 PARTS = ("train", "val", "test")
+SIZES = "sizes.json"  # of the test files, in bytes, by name, in the order in which they are joined
 
 
 class DataModule(pl.LightningDataModule):
@@ -72,6 +76,8 @@ class DataModule(pl.LightningDataModule):
             for name, members in zip(PARTS, parts, strict=True):
                 with (folder / name).open("wb") as tokens:
                     tokens.writelines(file.read_bytes() for file in members)
+            sizes = {os.path.relpath(file, sysconfig.get_path("stdlib")): file.stat().st_size for file in parts[-1]}
+            (folder / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
 
     def setup(self, stage: str) -> None:
         self.train, self.val, self.test = (Windows(self.folder / name, self.context) for name in PARTS)
@@ -87,6 +93,17 @@ class DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
+
+    def test_groups(self) -> dict[str, list[str]]:
+        """For the metrics of each file: the file in which each window of the test begins.
+
+        None for a folder that was prepared before there were sizes in it.
+        """
+        if not (self.folder / SIZES).is_file():
+            return {}
+        sizes = json.loads((self.folder / SIZES).read_text(encoding="utf-8"))
+        names, ends = list(sizes), list(accumulate(sizes.values()))
+        return {"file": [names[bisect_right(ends, index * self.context)] for index in range(len(self.test))]}
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
