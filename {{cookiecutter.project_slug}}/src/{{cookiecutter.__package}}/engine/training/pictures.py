@@ -27,7 +27,7 @@ def plot_counts(counts: Tensor, axes: Any) -> Any:
     axes = axes or new_axes(side + 1, side)
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)  # so that rare classes are seen as well
     # The square root of a share: 1% has a tenth of the colour, and does not look like none.
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    image = axes.imshow(shares.numpy(), cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     axes.figure.colorbar(image, label="share of the true class", shrink=0.8)
     ticks = range(len(counts))
     axes.set(xticks=ticks, yticks=ticks, xlabel="predicted class", ylabel="true class")

@@ -95,9 +95,9 @@ class DataModule(pl.LightningDataModule):
         return self._loader(self.test)
 
     def test_groups(self) -> dict[str, list[str]]:
-        """For the metrics of each file: the file in which each window of the test begins.
+        """The file in which each window of the test begins: its metrics are told by file.
 
-        None for a folder that was prepared before there were sizes in it.
+        A folder that was prepared before sizes were kept has no groups.
         """
         if not (self.folder / SIZES).is_file():
             return {}
