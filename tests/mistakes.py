@@ -425,6 +425,7 @@ MISTAKES: dict[str, list[Mistake]] = {
         resumed("trained(); read_only('runs/one/checkpoints')", "checkpoints cannot be written"),
         resumed("trained(); os.chmod('runs/one/checkpoints/last.ckpt', 0); read_only('runs')", "Permission denied"),
         used("test", "trained(); folder('runs/one/test.json')", "test.json"),
+        used("test", "trained(); write('runs/one/test', '')", "test is no folder"),
         used("test", "trained(); read_only('runs/one')", "written"),
         used("predict", "trained(); folder('runs/one/predictions.pt')", "predictions.pt"),
         used("predict", "trained(); read_only('runs/one')", "written"),

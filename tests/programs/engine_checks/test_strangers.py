@@ -79,6 +79,7 @@ def test_aliases_of_a_stranger_are_not_followed(stranger, capfd):
 
 FILES = [
     "test.json",
+    "test",
     "metrics.csv",
     "throughput.csv",
     "predictions.pt",

@@ -14,10 +14,12 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from ..saving.parts import Joined, rejects_of
 from ..saving.runs import is_run
 from ..training.display import is_terminal, say
+from ..training.evaluation_folder import FIGURES
 from ..training.predictions import FILE as PREDICTIONS
 from ..training.resume import LastCheckpoint, is_trial
 from ..training.throughput import Throughput
 from .arguments import naming
+from .figures import table_lines
 from .project import Project
 from .trainer_callbacks import callback_of
 
@@ -67,13 +69,15 @@ def after_training(trainer: pl.Trainer, run: Path, project: Project) -> None:
     )
 
 
-def after_measuring(trainer: pl.Trainer, run: Path, stage: str) -> None:
-    """Write what `validate` or `test` measured as validate.json or test.json."""
+def after_measuring(trainer: pl.Trainer, run: Path, stage: str, prints_table: bool) -> None:
+    """Write what `validate` or `test` measured as validate.json or test.json, and print its table."""
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
     path = run / f"{stage}.json"
     if trainer.is_global_zero:
         path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    print_lines(trainer, run, {"Metrics": path, "Checkpoint": trainer.ckpt_path})
+        for line in table_lines(run / stage / FIGURES, stage) if prints_table else ():
+            say(line)
+    print_lines(trainer, run, {"Metrics": path, "Details": run / stage, "Checkpoint": trainer.ckpt_path})
 
 
 def after_predicting(trainer: pl.Trainer, run: Path) -> None:

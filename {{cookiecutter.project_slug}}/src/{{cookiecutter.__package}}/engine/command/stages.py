@@ -35,6 +35,7 @@ from ..saving.secrets import masked
 from ..saving.sharded_strategy import Sharded
 from ..training import loggers
 from ..training.curves import draw_if_missing
+from ..training.evaluation import Evaluation
 from ..training.module import EngineModule
 from ..training.predictions import SavePredictions
 from ..training.profiling import NoProfile
@@ -159,6 +160,8 @@ class CLI(LightningCLI):
         config = self.config[self.stage]
         if self.stage != "fit" or self.run_flags.ckpt_path:
             config.ckpt_path = str(checkpoints.find(self.trained, self.run_flags.ckpt_path))
+        if self.stage in ("validate", "test"):  # their table is ours, not Lightning's
+            self.prints_table, config.verbose = config.verbose, False
         self.first_step = 0
         self.begun: InitFrom | None = None
         if self.stage == "fit":
@@ -234,7 +237,9 @@ class CLI(LightningCLI):
         if self.answering:
             callbacks = [one for one in callbacks if not isinstance(one, SavePredictions)] + [self.answering.callback]
         if self.stage in ("validate", "test"):
-            callbacks.append(loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path))))
+            at_checkpoint = loggers.LogAtCheckpoint(checkpoints.read(Path(config.ckpt_path)))
+            is_own = Path(config.ckpt_path).resolve().is_relative_to(self.run.resolve())
+            callbacks += [at_checkpoint, Evaluation(self.stage, at_checkpoint.step if is_own else None)]
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
             callbacks.append(RunConfig(*self.kept, self.begun, (self.project.program, self.command)))
@@ -297,10 +302,10 @@ class CLI(LightningCLI):
         reports.after_training(self.trainer, self.run, self.project)
 
     def after_validate(self) -> None:
-        reports.after_measuring(self.trainer, self.run, self.stage)
+        reports.after_measuring(self.trainer, self.run, self.stage, self.prints_table)
 
     def after_test(self) -> None:
-        reports.after_measuring(self.trainer, self.run, self.stage)
+        reports.after_measuring(self.trainer, self.run, self.stage, self.prints_table)
 
     def after_predict(self) -> None:
         if not self.answering:

@@ -14,6 +14,7 @@ from .atomic import make_folder
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+FOLDERS = {CHECKPOINTS: "checkpoints", "validate": "tables and pictures", "test": "tables and pictures"}
 TABLES = ("metrics.csv", "throughput.csv")
 FILES = (CONFIG, *TABLES, "curves.png", "init_from.json", "validate.json", "test.json", "predictions.pt")
 LONGEST_NAME = 200  # in bytes; file systems take 255, also for what is put beside a file
@@ -125,8 +126,9 @@ def refuse_blocked(run: Path, trains: bool) -> None:
     for name in FILES:
         if (run / name).is_dir():
             raise RunError(f"{run / name} is a folder, where a file of the run belongs", "move it, or another --run")
-    if os.path.lexists(run / CHECKPOINTS) and not (run / CHECKPOINTS).is_dir():
-        raise RunError(f"{run / CHECKPOINTS} is no folder, in which checkpoints belong", "move it, or another --run")
+    for name, what in FOLDERS.items():
+        if os.path.lexists(run / name) and not (run / name).is_dir():
+            raise RunError(f"{run / name} is no folder, in which {what} belong", "move it, or another --run")
     for folder in (run, run / CHECKPOINTS) if trains else (run,):
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             raise RunError(f"{folder} cannot be written: {os.strerror(errno.EACCES)}", "--runs FOLDER")

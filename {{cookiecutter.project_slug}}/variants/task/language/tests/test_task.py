@@ -10,7 +10,7 @@ import yaml
 from conftest import CONFIGS, last
 
 from {{ cookiecutter.__package }}.__main__ import main
-from {{ cookiecutter.__package }}.data import PARTS, DataModule, Windows, library_files, split
+from {{ cookiecutter.__package }}.data import PARTS, SIZES, DataModule, Windows, library_files, split
 from {{ cookiecutter.__package }}.engine.errors import RunError
 from {{ cookiecutter.__package }}.network import Network
 from {{ cookiecutter.__package }}.objective import Objective
@@ -57,6 +57,16 @@ def test_splits_and_batches_depend_on_the_seed_alone(data):
     assert torch.equal(first, second)
 
 
+def test_each_test_window_belongs_to_the_file_in_which_it_begins(tmp_path):
+    data = prepared(tmp_path)
+    sizes = json.loads((data.folder / SIZES).read_text())
+    owners = [name for name, size in sizes.items() for _ in range(size)]
+    assert len(owners) == (data.folder / "test").stat().st_size
+    assert data.test_groups() == {"file": owners[:: data.context][: len(data.test)]}
+    (data.folder / SIZES).unlink()  # as in a folder of an earlier version
+    assert data.test_groups() == {}
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_impossible_split_is_refused(fraction, tmp_path):
     with pytest.raises(RunError, match="_fraction"):
@@ -65,7 +75,7 @@ def test_impossible_split_is_refused(fraction, tmp_path):
 
 def test_token_files_are_made_once_and_whole(tmp_path, monkeypatch):
     first = prepared(tmp_path / "made")
-    assert {path.name for path in first.folder.iterdir()} == set(PARTS)
+    assert {path.name for path in first.folder.iterdir()} == {*PARTS, SIZES}
     monkeypatch.setattr("{{ cookiecutter.__package }}.data.library_files", lambda: pytest.fail("made again"))
     prepared(tmp_path / "made")
     assert [path.name for path in (tmp_path / "made").iterdir()] == [first.folder.name]

@@ -1,10 +1,13 @@
 """DataModule: where batches come from. Here: the source code of Python's own standard library."""
 
+import json
 import os
 import platform
 import random
 import sysconfig
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from .engine.training.inputs import Inputs, files_of
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 PARTS = ("train", "val", "test")
 BYTES = 256  # values of one
+SIZES = "sizes.json"  # of the test files, in bytes, by name, in the order in which they are joined
 
 
 class DataModule(pl.LightningDataModule):
@@ -75,6 +79,8 @@ class DataModule(pl.LightningDataModule):
             for name, members in zip(PARTS, parts, strict=True):
                 with (folder / name).open("wb") as tokens:
                     tokens.writelines(file.read_bytes() for file in members)
+            sizes = {os.path.relpath(file, sysconfig.get_path("stdlib")): file.stat().st_size for file in parts[-1]}
+            (folder / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
 
     def setup(self, stage: str) -> None:
         self.train, self.val, self.test = (Windows(self.folder / name, self.context) for name in PARTS)
@@ -132,6 +138,17 @@ class DataModule(pl.LightningDataModule):
             drawn = torch.multinomial((logits / temperature).softmax(dim=-1), 1) if temperature else likeliest
             tokens = torch.cat([tokens, drawn], dim=1)
         return bytes(tokens[0, -length:].tolist()).decode(errors="replace")
+
+    def test_groups(self) -> dict[str, list[str]]:
+        """The file in which each window of the test begins: its metrics are told by file.
+
+        A folder that was prepared before sizes were kept has no groups.
+        """
+        if not (self.folder / SIZES).is_file():
+            return {}
+        sizes = json.loads((self.folder / SIZES).read_text(encoding="utf-8"))
+        names, ends = list(sizes), list(accumulate(sizes.values()))
+        return {"file": [names[bisect_right(ends, index * self.context)] for index in range(len(self.test))]}
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanSquaredError, MetricCollection, R2Score
 
+from .engine.training.analysis import Residuals
+
 
 @final
 class Objective(nn.Module):
@@ -22,6 +24,10 @@ class Objective(nn.Module):
     def update_metrics(self, metrics: MetricCollection, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """What the metrics see of a batch: the outputs as they are, (batch, 1), and the targets."""
         metrics.update(outputs, targets)
+
+    def analysis(self) -> MetricCollection:
+        """What `test` and `validate` keep as tables and pictures; it sees what the metrics see."""
+        return MetricCollection({"residuals": Residuals(of="progression after a year")})
 
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, 1) -> (batch, 1), in the target's unit."""

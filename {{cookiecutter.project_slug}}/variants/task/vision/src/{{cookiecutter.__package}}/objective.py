@@ -8,6 +8,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from .engine.errors import require
+from .engine.training.analysis import ConfusionMatrix, PerClass
 from .network import CLASSES
 
 
@@ -39,6 +40,10 @@ class Objective(nn.Module):
         they see logits, and take a batch of logits within [0, 1] for probabilities: AUROC 0.25 where 1.0 is right.
         """
         metrics.update(outputs.softmax(dim=-1), targets)
+
+    def analysis(self) -> MetricCollection:
+        """What `test` and `validate` keep as tables and pictures; it sees what the metrics see."""
+        return MetricCollection({"confusion": ConfusionMatrix(CLASSES), "per_class": PerClass(CLASSES)})
 
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, 10) logits -> (batch,) int64, the likeliest class."""
