@@ -1,13 +1,18 @@
 """DataModule: where batches come from. Here: made-up numbers, until `setup` reads yours."""
 
+from pathlib import Path
+
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from .engine.errors import require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.inputs import Inputs, numbers, rows_of
 
 FEATURES = 4
+COLUMNS = [f"x{number}" for number in range(FEATURES)]  # of a file with rows to predict
 
 
 class DataModule(pl.LightningDataModule):
@@ -50,6 +55,14 @@ class DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
+
+    def preprocessing(self) -> nn.Module:
+        """From inputs as users have them to what the network is trained on. Here: the same (batch, 4) float32."""
+        return nn.Identity()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Inputs to predict: a CSV or Parquet file with the columns x0 to x3."""
+        return Inputs(rows_of(path, COLUMNS), lambda row: numbers(row, COLUMNS))
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -4,17 +4,19 @@ import os
 import platform
 import random
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from .engine.errors import RunError, require
 from .engine.saving.atomic import make_folder, new_folder
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.inputs import Inputs, files_of
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -87,6 +89,30 @@ class DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
+
+    def preprocessing(self) -> nn.Module:
+        """From bytes to what the network is trained on: the same."""
+        return nn.Identity()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Texts to measure: a file, or a folder of them."""
+        return Inputs(files_of(path), self.windows_of, in_pieces=True)
+
+    def windows_of(self, path: Path) -> Iterator[Tensor]:
+        """A file's windows side by side: batches of (windows, context + 1) int64 bytes, the last one shorter.
+
+        Each window begins with the last byte of the one before, so each byte but the first is predicted once.
+        """
+        if path.stat().st_size < 2:
+            raise ValueError("fewer than two bytes, so there is none to predict")
+        text = np.memmap(path, dtype=np.uint8, mode="r")
+        full = (len(text) - 1) // self.context
+        for first in range(0, full, self.batch_size):
+            starts = [window * self.context for window in range(first, min(first + self.batch_size, full))]
+            windows = np.stack([text[start : start + self.context + 1] for start in starts])
+            yield torch.from_numpy(windows.astype(np.int64))
+        if (rest := text[full * self.context :]).size > 1:
+            yield torch.from_numpy(rest.astype(np.int64)).unsqueeze(0)
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -3,6 +3,7 @@
 import math
 from typing import final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
@@ -32,3 +33,24 @@ class Objective(nn.Module):
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, time, vocabulary) logits -> (batch, time) int64, the likeliest next byte."""
         return outputs.argmax(dim=-1)
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What the network says of a text's next byte: (batch, time, vocabulary) logits -> two of (batch,)."""
+        probability, byte = outputs[:, -1].softmax(dim=-1).max(dim=-1)
+        return {"byte": byte, "probability": probability}
+
+    def scores(self, outputs: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """For `predict --input`, of each window of a file: how many bytes were predicted, and the bits they need.
+
+        Args:
+            outputs: (windows, time, vocabulary) logits.
+            tokens: (windows, time) int64 bytes that they were computed from.
+        """
+        nats = F.cross_entropy(outputs[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+        bits = nats.view(len(tokens), -1).sum(dim=1) / math.log(2)
+        return {"bytes": torch.full_like(bits, tokens.shape[1] - 1, dtype=torch.int64), "bits": bits}
+
+    def summary(self, scores: dict[str, Tensor]) -> dict[str, float]:
+        """What `predict --input` writes of a file, by column, from the scores of all its windows."""
+        predicted = int(scores["bytes"].sum())
+        return {"bytes": predicted + 1, "bits_per_byte": float(scores["bits"].double().sum()) / predicted}

@@ -1,15 +1,16 @@
 """DataModule: where batches come from. Here: scikit-learn's diabetes data, which is part of the package."""
 
-import math
+from pathlib import Path
 from typing import Literal, get_args
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset, random_split
 
 from .engine.errors import RunError, require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.inputs import Inputs, numbers, rows_of
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 ROWS = 442
@@ -51,6 +52,7 @@ class DataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         rows, targets = read(self.features)
+        rows = self.preprocessing()(rows)
         self.test = TensorDataset(rows[-TEST_ROWS:], targets[-TEST_ROWS:])
         training = TensorDataset(rows[:-TEST_ROWS], targets[:-TEST_ROWS])
         split = [len(training) - self.val_rows, self.val_rows]
@@ -69,16 +71,40 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
+    def preprocessing(self) -> nn.Module:
+        """From rows in the units of the data to what the network is trained on: (batch, features) float32 -> the same."""
+        rows, _ = read(self.features)
+        return Standardize(rows)
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Rows to predict: a CSV or Parquet file with the features as columns, in the units of the data."""
+        return Inputs(rows_of(path, self.features), lambda row: numbers(row, self.features))
+
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
 
+class Standardize(nn.Module):
+    """Gives each feature of `rows` mean 0 and standard deviation 1: (batch, features) float32 -> the same."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, rows: Tensor) -> None:
+        super().__init__()
+        rows = rows.double()  # of the 442 rows, so that the numbers below are rounded once
+        self.register_buffer("mean", rows.mean(dim=0).float())
+        self.register_buffer("deviation", rows.std(dim=0, correction=0).float())
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return (rows - self.mean) / self.deviation
+
+
 def read(features: list[Feature]) -> tuple[Tensor, Tensor]:
-    """All rows: (442, features) and (442, 1), float32."""
+    """All rows, in their own units such as years of age: (442, features) and (442, 1), float32."""
     from sklearn.datasets import load_diabetes  # type: ignore[import-untyped] # a second to import, which --help need not wait for
 
-    data = load_diabetes()
+    data = load_diabetes(scaled=False)
     columns = [get_args(Feature).index(name) for name in features]
-    # scikit-learn scales each column to length 1; times sqrt(rows), its standard deviation is 1.
-    rows = torch.tensor(data.data[:, columns] * math.sqrt(len(data.data)), dtype=torch.float32)
+    rows = torch.tensor(data.data[:, columns], dtype=torch.float32)
     return rows, torch.tensor(data.target, dtype=torch.float32).unsqueeze(1)

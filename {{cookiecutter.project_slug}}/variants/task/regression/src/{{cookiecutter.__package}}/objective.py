@@ -26,3 +26,7 @@ class Objective(nn.Module):
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, 1) -> (batch, 1), in the target's unit."""
         return outputs
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What `predict --input` writes, by column: (batch, 1) -> (batch,), in the target's unit."""
+        return {"prediction": outputs[:, 0]}

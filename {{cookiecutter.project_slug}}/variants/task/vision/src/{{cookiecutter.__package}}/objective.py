@@ -43,3 +43,9 @@ class Objective(nn.Module):
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, 10) logits -> (batch,) int64, the likeliest class."""
         return outputs.argmax(dim=-1)
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What `predict --input` writes, by column: (batch, 10) logits -> the digit and each digit's probability."""
+        probabilities = outputs.softmax(dim=-1)
+        each = {f"p{digit}": probabilities[:, digit] for digit in range(CLASSES)}
+        return {"digit": probabilities.argmax(dim=-1), **each}
