@@ -72,13 +72,18 @@ class DataModule(pl.LightningDataModule):
         return self._loader(self.test)
 
     def preprocessing(self) -> nn.Module:
-        """From rows in the units of the data to what the network is trained on: (batch, features) float32 -> the same."""
+        """From rows in the data's units to what the network is trained on: (batch, features) float32 -> the same."""
         rows, _ = read(self.features)
         return Standardize(rows)
 
     def read_inputs(self, path: Path) -> Inputs:
         """Rows to predict: a CSV or Parquet file with the features as columns, in the units of the data."""
         return Inputs(rows_of(path, self.features), lambda row: numbers(row, self.features))
+
+    def examples(self) -> list[Tensor]:
+        """Some rows as `read_inputs` gives them, on which an export is checked: (features,) float32 each."""
+        rows, _ = read(self.features)
+        return list(rows[-TEST_ROWS:])
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
