@@ -1,6 +1,7 @@
 """The template's answers, a way to bake them, and one environment in which every baked project runs."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -61,6 +62,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for option, answer in SINGLE_ANSWERS:
         settings = pyproject(bake_into(tmp_path_factory.mktemp("bake"), **{option: answer}))
         requirements |= {*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]}
+        requirements |= set(itertools.chain(*settings["project"]["optional-dependencies"].values()))
         day = os.environ.get("UV_EXCLUDE_NEWER", settings["tool"]["uv"]["exclude-newer"])
     for readme in ROOT.glob("recipes/*/README.md"):
         for added in re.findall(r"^uv add (.*)$", readme.read_text(encoding="utf-8"), re.MULTILINE):

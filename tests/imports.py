@@ -86,7 +86,9 @@ def objection(one: Import) -> str:
     if one.base is None:
         return "an absolute import, which breaks when the package is renamed"
     if not one.file.startswith("engine/"):
-        return "__main__ imports the others, and none of them imports it" if one.target == ENTRY else ""
+        # The package's __init__.py offers to Python what __main__.py offers to the command line.
+        is_closed = one.target == ENTRY and one.file != "__init__.py"
+        return "__main__ imports the others, and none of them imports it" if is_closed else ""
     if one.file in FOUNDATIONS:
         return "everything may import this file, so it imports nothing of the project"
     if not one.base.startswith("engine"):

@@ -484,6 +484,41 @@ MISTAKES: dict[str, list[Mistake]] = {
         of("merge here", "here", given="folder('here')"),
         of("merge a b", "b"),
     ],
+    "export": [
+        of("export", "there is no training yet whose model could be exported"),
+        of("export --run none", "there is no run 'none'"),
+        of("export --format onx", "onx"),
+        of("export --format", "--format"),
+        of("export onnx", "onnx"),
+        of("export --trainer.max_epochs=3", "--trainer.max_epochs"),
+        of("export --preset cpu", "--preset"),
+        of("export --init_from one", "--init_from"),
+        of("export --ckpt_path https://host/best.ckpt", "is an address", given="trained()"),
+        of("export --ckpt_path none.ckpt", "there is no checkpoint none.ckpt", given="trained()"),
+        *[
+            of("export --run one --format safetensors", told, given=f"trained(); {given}")
+            for given, told in (
+                ("write('runs/one/export', 'text')", "is no export"),
+                ("write('runs/one/export/mine.txt', 'text')", "is no export"),
+                ("os.symlink('..', 'runs/one/export')", "is no export"),
+                ("write('runs/one/checkpoints/best.ckpt', 'text')", "best.ckpt cannot be loaded"),
+                ("folder('runs/one/checkpoints/best.ckpt')", "best.ckpt"),
+                ("shutil.rmtree('runs/one/checkpoints')", "best.ckpt"),
+                ("write('runs/one/config.yaml', 'text')", "config.yaml"),
+                ("write('runs/one/config.yaml', {'model': 3})", "does not fit the code"),
+                ("write('runs/one/config.yaml', {'model': {'network': {'width': 3}}})", "--model.network.width is 3"),
+                ("write('runs/one/config.yaml', {'model': {'network': {'width': 4}}})", "is of another model"),
+                ("write('runs/one/config.yaml', {'data': {'max_shift': 'x'}})", "max_shift"),
+                ("write('runs/one/manifest.json', '{\"format\": 99}')", "has format 99"),
+                ("read_only('runs/one')", "runs/one"),
+            )
+        ],
+        of(
+            "export --run one --ckpt_path other.ckpt",
+            "other.ckpt is none of what load can take",
+            given="trained(); shutil.copy('runs/one/checkpoints/best.ckpt', 'other.ckpt')",
+        ),
+    ],
     "data folders": [
         fit("--data.folder file", "file", "language", given="write('file', 'text')"),
         fit("--data.folder file/deeper", "file", "language", given="write('file', 'text')"),

@@ -137,7 +137,10 @@ def test_merged_shards_test_and_predict_in_one_process_like_the_shards(sharded, 
     on_cpu = [*COMMAND, "test", "--run", "two", "--preset", "cpu", *JUDGED]
     refused = run([python, *on_cpu], sharded, code=2)
     assert "lit-project: try: lit-project merge" in refused
+    export = [*COMMAND, "export", "--run", "two", "--format", "safetensors"]
+    assert f"lit-project: try: lit-project merge {best}" in run([python, *export], sharded, code=2)
     assert "best.merged.ckpt" in run([python, *COMMAND, "merge", best], sharded)
+    assert "best.merged.ckpt" in run([python, *export], sharded)
     metrics = []
     merged = ["--preset", "cpu", "--ckpt_path", "runs/two/checkpoints/best.merged.ckpt"]
     for name, how in (("shards", []), ("merged", merged)):

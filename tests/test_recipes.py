@@ -62,4 +62,5 @@ def used(team, readme):
         assert reached >= float(figure) if direction == "least" else reached <= float(figure), (metric, reached)
     team("predict", "--run=killed", *QUIET)
     assert (team.project / "runs/killed/predictions.pt").exists()
+    assert ".py " in team.refused("export", "--run=killed", "--format=safetensors")  # with the method that it lacks
     return measured

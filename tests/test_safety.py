@@ -1,5 +1,6 @@
 """What gets into a baked project from outside, and what must not get out of it."""
 
+import itertools
 import json
 import random
 import re
@@ -56,7 +57,8 @@ def test_no_secret_reaches_the_run_folder(tmp_path, python, monkeypatch, logger)
 
 def requirements(project):
     settings = pyproject(project)
-    texts = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]]
+    optional = itertools.chain(*settings["project"]["optional-dependencies"].values())
+    texts = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"], *optional]
     return {requirement.name: requirement for requirement in map(Requirement, texts)}
 
 

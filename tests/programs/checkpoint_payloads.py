@@ -4,6 +4,7 @@ import functools
 import http.server
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,11 +14,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from lit_project import load as load_ready
 from lit_project.__main__ import main
+from lit_project.engine.errors import RunError
 from lit_project.model import Model
 
 SHORT = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
 SHORT += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+WEIGHTS = ["--format", "safetensors"]
 # Written by whatever gets to run.
 CANARY = Path("executed")
 INSTANTIATOR = {"_instantiator": "pytorch_lightning.cli.instantiate_module"}
@@ -97,6 +102,7 @@ def honest(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         main(["fit", "--run", "honest", *SHORT])
+        main(["export", "--run", "honest", *WEIGHTS])
     return folder
 
 
@@ -139,7 +145,19 @@ def command(stage):
     return lambda path: main([stage, *run, *SHORT, "--trainer.logger=false", "--ckpt_path", str(path)])
 
 
-ENTRIES = {"load_from_checkpoint": load, **{stage: command(stage) for stage in ("fit", "validate", "test", "predict")}}
+def in_run(path):
+    """The planted file among the checkpoints of the run."""
+    return shutil.copy(path, "runs/honest/checkpoints/planted.ckpt")
+
+
+ENTRIES = {
+    "load_from_checkpoint": load,
+    **{stage: command(stage) for stage in ("fit", "validate", "test", "predict")},
+    "init_from": lambda path: main(["fit", "--run", "begun", "--fresh", *SHORT, "--init_from", str(path)]),
+    "export": lambda path: main(["export", "--run", "honest", *WEIGHTS, "--ckpt_path", str(in_run(path))]),
+    "load": lambda path: load_ready(in_run(path)),
+    "load_export": lambda path: load_ready(Path(shutil.copy(path, "runs/honest/export/model.safetensors")).parent),
+}
 
 
 @pytest.mark.parametrize("payload", PICKLES, ids=lambda payload: payload.__name__)
@@ -154,7 +172,7 @@ def test_payload_is_live(planted, payload):
 def test_no_checkpoint_runs_code(planted, monkeypatch, payload, entry):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # where somebody asked torch to trust every file
     path = planted(payload)
-    if payload in SETTINGS and entry != "load_from_checkpoint":
+    if payload in SETTINGS and entry not in ("load_from_checkpoint", "load_export"):
         ENTRIES[entry](path)  # the commands take settings from the run's configuration, never from a checkpoint
     else:
         with pytest.raises((Exception, SystemExit)):
@@ -187,10 +205,28 @@ def test_refusal_is_one_line(planted, stage, capfd):
     assert "planted.ckpt cannot be loaded: it holds more than tensors and plain values" in line
 
 
+@pytest.mark.parametrize("folder", ["", "export"])
+@pytest.mark.parametrize("payload", SETTINGS[1:], ids=lambda payload: payload.__name__)
+def test_no_settings_run_code_when_a_model_is_loaded(planted, payload, folder):
+    planted(payload)  # which writes the module that an import would run
+    Path("copied").mkdir(exist_ok=True)
+    run = Path(shutil.copytree("runs/honest", "copied/run", dirs_exist_ok=True))
+    file = run / folder / ("settings.yaml" if folder else "config.yaml")
+    settings = yaml.safe_load(file.read_text())
+    named = {"hyper_parameters": settings["model"]}
+    payload(named)
+    settings["model"] = named["hyper_parameters"]
+    file.write_text(yaml.safe_dump(settings))
+    with pytest.raises(RunError, match="does not fit the code"):
+        load_ready(run / folder)
+    assert not CANARY.exists()
+
+
 def test_honest_checkpoints_load(honest, monkeypatch):
     monkeypatch.chdir(honest)
-    for path in Path("runs/honest/checkpoints").iterdir():
+    for path in Path("runs/honest/checkpoints").glob("[bl]*.ckpt"):
         Model.load_from_checkpoint(path)
+        load_ready(path)
         for stage in ("validate", "test", "predict"):
             ENTRIES[stage](path)
 

@@ -1,6 +1,12 @@
-"""Restricts what a configuration or a checkpoint may name, from the first import of the package on."""
+"""What the package offers to Python, and what a configuration or a checkpoint may name from its first import on."""
+
+from os import PathLike
+from typing import TYPE_CHECKING
 
 from jsonargparse import set_parsing_settings
+
+if TYPE_CHECKING:  # importing torch takes seconds, which `--help` does without
+    from torch import nn
 
 # Class paths are imported and called. These hold what a run is built from, and nothing that runs a given command or
 # file; for a package of your own, add its name.
@@ -19,3 +25,18 @@ ALLOWED = [
     "torchmetrics",
 ]
 set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED)
+
+
+def load(source: str | PathLike[str]) -> "nn.Module":
+    """A trained model, ready for raw inputs: `load("runs/first")(inputs)` is {name: an entry for each input}.
+
+    Args:
+        source: a run folder (of which the best checkpoint is taken), a checkpoint in one, or an exported folder.
+
+    Raises:
+        RunError: if there is no such model, or if it does not fit the code any more.
+    """
+    from .__main__ import project
+    from .engine.command.load import load
+
+    return load(source, project()).ready

@@ -22,7 +22,11 @@ def main(args: list[str] | None = None, callbacks: Sequence["Callback"] = ()) ->
         SystemExit: if the command fails, or is stopped by a signal; with 2 and a line on the standard error for what
             you can mend.
     """
-    run(args, Project(str(__package__), Path(__file__).parent / "configs", load_parts, callbacks))
+    run(args, project(callbacks))
+
+
+def project(callbacks: Sequence["Callback"] = ()) -> Project:
+    return Project(str(__package__), Path(__file__).parent / "configs", load_parts, callbacks)
 
 
 def load_parts() -> Parts:

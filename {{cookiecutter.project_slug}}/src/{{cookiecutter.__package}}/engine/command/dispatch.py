@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "answer for the test data, or for a file with --input",
     "merge": "make one file of a checkpoint in shards",
     "memory": "estimate what a training needs on each device",
+    "export": "write a trained model as ONNX, pt2 and safetensors",
     "bench": "measure where the time of a training step goes",
 }
 TRACEBACK = "--traceback"
@@ -81,6 +82,8 @@ def dispatch(args: list[str], project: Project) -> None:
         from .merge import main
     elif command == "memory":
         from .memory import main
+    elif command == "export":
+        from .export import main
     elif command == "bench":
         from .bench import main
     else:

@@ -81,8 +81,10 @@ def restore_previous(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, and move it to its place once it is filled; where another host was faster, its own stays.
+def new_folder(folder: Path, replaces: bool = False) -> Iterator[Path]:
+    """Give a folder to fill, and move it to its place once it is filled.
+
+    If there is one by then, as where another host was faster, that one stays unless `replaces` says otherwise.
 
     What a kill leaves of it is removed when the same folder is made again.
     """
@@ -94,7 +96,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
-        part.rename(folder)
+        for file in part.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())  # or a power cut could leave the folder in its place, and its files empty
+        replace(folder, part) if replaces else part.rename(folder)
     except OSError:
         if not folder.exists():
             raise

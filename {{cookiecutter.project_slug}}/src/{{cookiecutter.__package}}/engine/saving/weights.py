@@ -13,6 +13,7 @@ from . import checkpoints
 
 Weights = dict[str, Tensor]
 SECTIONS = ("state_dict", "model")  # where files keep weights beside other things
+PREPROCESSING = "preprocessing."  # begins the names of an export's weights that are not the model's
 NAMES_SHOWN = 5  # of each kind of weights that do not fit
 
 
@@ -46,7 +47,8 @@ def begin_with(model: nn.Module, path: Path, is_partial: bool) -> list[str]:
     Raises:
         RunError: if nothing fits, if the weights fit two modules, or if not all of them fit and `is_partial` is False.
     """
-    saved, current = read(path), tensors_of(model.state_dict())
+    saved = {name: tensor for name, tensor in read(path).items() if not name.startswith(PREPROCESSING)}
+    current = tensors_of(model.state_dict())
     if not current:
         hint = "create the layers in __init__"
         raise RunError("the model has no weights before its configure_model, so --init_from can fill none", hint)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from .engine.errors import require
@@ -63,6 +63,10 @@ class DataModule(pl.LightningDataModule):
     def read_inputs(self, path: Path) -> Inputs:
         """Inputs to predict: a CSV or Parquet file with the columns x0 to x3."""
         return Inputs(rows_of(path, COLUMNS), lambda row: numbers(row, COLUMNS))
+
+    def examples(self) -> list[Tensor]:
+        """Some inputs as `read_inputs` gives them, on which an export is checked: (4,) float32 each."""
+        return list(torch.randn(7, FEATURES, generator=torch.Generator().manual_seed(self.seed)))
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

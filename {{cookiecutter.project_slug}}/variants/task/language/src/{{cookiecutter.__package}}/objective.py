@@ -15,6 +15,7 @@ from .engine.training.mean import Mean
 class Objective(nn.Module):
     """Cross-entropy, in nats per byte."""
 
+    task = "text-generation"  # in Hugging Face's words, for the card of an export
     # With --preset compile: a large vocabulary makes the loss a large part of a step.
     compiles = True
 

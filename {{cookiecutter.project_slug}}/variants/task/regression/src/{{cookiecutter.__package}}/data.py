@@ -80,6 +80,11 @@ class DataModule(pl.LightningDataModule):
         """Rows to predict: a CSV or Parquet file with the features as columns, in the units of the data."""
         return Inputs(rows_of(path, self.features), lambda row: numbers(row, self.features))
 
+    def examples(self) -> list[Tensor]:
+        """Some rows as `read_inputs` gives them, on which an export is checked: (features,) float32 each."""
+        rows, _ = read(self.features)
+        return list(rows[-TEST_ROWS:])
+
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 

@@ -84,6 +84,11 @@ class DataModule(pl.LightningDataModule):
         """Pictures to predict: a file, or a folder of them, with bright strokes on a dark ground as in the data."""
         return Inputs(files_of(path, ENDINGS), open_picture)
 
+    def examples(self) -> list[Tensor]:
+        """Some pictures as `read_inputs` gives them, on which an export is checked: (1, 8, 8) uint8 each."""
+        pictures, _ = read()
+        return [(picture * 255).byte() for picture in pictures[-10:]]
+
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 

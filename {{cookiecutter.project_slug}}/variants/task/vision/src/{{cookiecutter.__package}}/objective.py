@@ -20,6 +20,8 @@ class Objective(nn.Module):
         label_smoothing: probability that is spread over all classes; 0 asks for full certainty.
     """
 
+    task = "image-classification"  # in Hugging Face's words, for the card of an export
+
     def __init__(self, label_smoothing: float) -> None:
         super().__init__()
         require(label_smoothing=label_smoothing, at_least=0, at_most=1)

@@ -1,0 +1,155 @@
+"""A trained model, ready to use: built from the settings and the weights of a run or an export. Runs no code of theirs.
+
+A run may be somebody else's. Of its settings, those of the model and the data are taken, which name nothing but what
+the package's ALLOWED allows; of its data nothing is prepared or read but what `preprocessing` needs.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+from pytorch_lightning.cli import instantiate_module
+
+from ..errors import RunError
+from ..saving import checkpoints, shards, weights
+from ..saving.atomic import restore_previous
+from ..saving.ready import Ready, fill
+from ..saving.runs import CHECKPOINTS, CONFIG, is_run
+from ..saving.secrets import without_secrets
+from . import configurations, manifest
+from .bounds import flags_in_full
+from .mistakes import Parser, shorten
+from .project import Parts, Project
+from .settings import folder_flags
+
+# Of an exported folder: its settings, and its weights. A run's are config.yaml and checkpoints.
+SETTINGS = "settings.yaml"
+WEIGHTS = "model.safetensors"
+Settings = dict[str, Any]
+
+
+class Loaded(NamedTuple):
+    """A trained model, with what it was loaded from.
+
+    Args:
+        ready: the model, in eval mode.
+        data: the DataModule to which its preprocessing belongs.
+        settings: the sections `model` and `data` of its settings, without secrets.
+        path: the file with its weights.
+    """
+
+    ready: Ready
+    data: pl.LightningDataModule
+    settings: Settings
+    path: Path
+
+
+def load(source: str | os.PathLike[str], project: Project) -> Loaded:
+    """Load the model of a run folder (its best checkpoint, or its last), a checkpoint in one, or an exported folder.
+
+    Raises:
+        RunError: if there is none, if it does not fit the code, or if the front lacks a method that it needs.
+    """
+    checkpoints.refuse_address("load", os.fspath(source))
+    file, path = find(Path(source), project.program)
+    parts = project.load_parts()
+    settings = settings_in(file, project, parts)
+    model, data = build(file, settings, parts)
+    ready = Ready(preprocessing_of(data), model)
+    refuse_without_answers(model)
+    if path.suffix == ".safetensors":
+        fill(ready, weights.read(path), path)
+    else:
+        saved = checkpoints.read(path)
+        checkpoints.refuse_incomplete(path, saved, checkpoints.WEIGHTS)
+        checkpoints.refuse_other_model(path, saved["state_dict"], model.state_dict(), older(file))
+        model.on_load_checkpoint(saved)
+        model.load_state_dict(saved["state_dict"])
+    return Loaded(ready, data, without_secrets(settings), path)
+
+
+def find(source: Path, program: str) -> tuple[Path, Path]:
+    """The file with the settings and the one with the weights."""
+    restore_previous(source)
+    if not os.path.lexists(source):
+        raise RunError(f"there is no run, checkpoint or exported folder {source.absolute()}")
+    if (source / SETTINGS).is_file():
+        if not (source / WEIGHTS).is_file():
+            hint = f"{program} export --format safetensors"
+            raise RunError(f"{source} was exported without {WEIGHTS}, which load reads", hint)
+        return source / SETTINGS, source / WEIGHTS
+    if is_run(source):
+        path = checkpoints.kept_in(source)
+        if path is None:
+            raise RunError(f"run {source.name} has no checkpoint yet")
+        return source / CONFIG, in_one_file(path, program)
+    run = source.absolute().parent.parent
+    if source.absolute().parent.name != CHECKPOINTS or not is_run(run):
+        wanted = f"a run, an exported folder, or a checkpoint in the folder {CHECKPOINTS} of a run"
+        raise RunError(f"{source} is none of what load can take: {wanted}, whose {CONFIG} says how to build the model")
+    return run / CONFIG, in_one_file(source, program)
+
+
+def in_one_file(path: Path, program: str) -> Path:
+    """A checkpoint, or the file that `merge` made of one in shards, unless the shards are newer."""
+    merged, index = path.with_suffix(".merged.ckpt"), path / shards.INDEX
+    if not index.is_file():
+        return path
+    if merged.is_file() and merged.stat().st_mtime >= index.stat().st_mtime:
+        return merged
+    raise RunError(f"{path} is in shards", f"{program} merge {path}, and the same once more")
+
+
+def settings_in(file: Path, project: Project, parts: Parts) -> Settings:
+    """The sections `model` and `data` of a file, and of default.yaml what the code has gained since."""
+    if file.name == CONFIG:
+        manifest.refuse_newer(file.parent)
+    own, default = configurations.read(file), configurations.read(project.default_config)
+    settings: Settings = filled(own, default)
+    for folder in folder_flags(project, parts)[1:]:
+        settings["data"]["folder"] = folder
+    return {section: settings.get(section) or {} for section in ("model", "data")}
+
+
+def filled(own: Any, default: Any) -> Any:
+    """Own settings, with defaults where there are none; the arguments of a class are its own alone."""
+    if not isinstance(own, dict) or not isinstance(default, dict) or "class_path" in own:
+        return own
+    return {**default, **{name: filled(value, default.get(name)) for name, value in own.items()}}
+
+
+def build(file: Path, settings: Settings, parts: Parts) -> tuple[pl.LightningModule, pl.LightningDataModule]:
+    """The Model and the DataModule that a file's settings describe; RunError if the code cannot take them."""
+    parser = Parser(exit_on_error=False)
+    parser.add_lightning_class_args(parts.model, "model")
+    parser.add_lightning_class_args(parts.data, "data")
+    try:
+        config = parser.parse_object(settings)
+        with flags_in_full(lambda: config), warnings.catch_warnings():  # Lightning's, of hyperparameters
+            warnings.simplefilter("ignore")
+            model = instantiate_module(parts.model, config.model.as_dict())
+            data = instantiate_module(parts.data, config.data.as_dict())
+    except (ImportError, RunError, TypeError, ValueError) as error:
+        raise RunError(f"{file} does not fit the code: {shorten(str(error))}", older(file)) from error
+    model.configure_model()
+    return model, data
+
+
+def older(file: Path) -> str:
+    """What to try with a run that does not fit the code any more."""
+    return f"the code of the commit in {file.parent / manifest.FILE}" if (file.parent / manifest.FILE).is_file() else ""
+
+
+def preprocessing_of(data: Any) -> Any:
+    if not hasattr(data, "preprocessing"):
+        hint = "a method preprocessing() there, which returns an nn.Module; nn.Identity() if nothing is to be done"
+        raise RunError("data.py does not say how raw inputs become those that the model was trained on", hint)
+    return data.preprocessing()
+
+
+def refuse_without_answers(model: pl.LightningModule) -> None:
+    if not hasattr(getattr(model, "objective", None), "answers"):
+        hint = "a method answers(outputs) there, which returns {name: tensor with an entry for each sample}"
+        raise RunError("objective.py does not say what the outputs are called", hint)
