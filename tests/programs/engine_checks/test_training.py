@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_launcher_decides_how_many_processes_there_are(monkeypatch, environment,
     got = launch.launcher_settings()
     got.pop("plugins", None)
     assert got == expected
+
+
+def test_command_leaves_no_word_of_a_launcher(monkeypatch):
+    """Which the next command, or a program that this one starts, would wait for."""
+    for name in launch.TOLD:
+        monkeypatch.delenv(name, raising=False)
+    main(["fit", "--trainer.fast_dev_run=1", "--preset=ddp-cpu", "--trainer.devices=1"])
+    assert not os.environ.keys() & set(launch.TOLD)
 
 
 def test_training_and_validation_are_logged(short):

@@ -24,6 +24,7 @@ from ..devices.launch import (
     launcher_settings,
     refuse_missing_hardware,
     refuse_missing_processes,
+    restored_environment,
 )
 from ..devices.ranks import is_first_process
 from ..errors import BadSetting, RunError
@@ -59,7 +60,7 @@ def run_stage(chosen: Choice, args: list[str], project: Project, command_line: "
     """Run one of the commands, on CLI or one that is derived from it; RunError for what the user can mend."""
     silence_irrelevant_messages()
     try:
-        with ExitStack() as at_end, loggers.end_of_wandb_run():
+        with ExitStack() as at_end, loggers.end_of_wandb_run(), restored_environment():
             (command_line or CLI)(chosen, args, project, at_end)
     except (MisconfigurationException, ArithmeticError, ImportError, RuntimeError, TypeError, ValueError) as error:
         if mistake := as_mistake(error, project.folder):

@@ -5,7 +5,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ GPU_DEVICES = r"auto|-1|[1-9]\d*|\[\d+(,\d+)*\]|\d+(,\d*)+"
 STARTED_ELSEWHERE = ("MASTER_ADDR", "NODE_RANK", "LSB_JOBID")
 ON_THE_CPU = "--preset cpu or ddp-cpu"
 CUDA_HINT = f"{ON_THE_CPU}; a GPU that nvidia-smi lists needs a torch with CUDA"
+# What Lightning tells the processes that it starts, and then takes for a launcher's in a second command.
+TOLD = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 # By the name of an accelerator: whether it is here, what is missing if not, what to try then.
 ACCELERATORS: dict[str, tuple[Callable[[], bool], str, str]] = {
     "cuda": (CUDAAccelerator.is_available, f"torch {torch.__version__} finds no NVIDIA GPU", CUDA_HINT),
@@ -90,6 +93,19 @@ def end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+@contextmanager
+def restored_environment() -> Iterator[None]:
+    """Have the next command of this process, and other programs that it starts, start their processes themselves."""
+    before = {name: os.environ.get(name) for name in TOLD}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def launcher_settings() -> dict[str, Any]:
