@@ -139,6 +139,11 @@ class DataModule(pl.LightningDataModule):
             tokens = torch.cat([tokens, drawn], dim=1)
         return bytes(tokens[0, -length:].tolist()).decode(errors="replace")
 
+    def examples(self) -> list[Tensor]:
+        """Some texts, on which an export is checked: (time,) int64 bytes each. Two lengths say that any will do."""
+        text = np.frombuffer(Path(__file__).read_bytes(), dtype=np.uint8)[: self.context].astype(np.int64)
+        return [torch.from_numpy(text[:length]) for length in (len(text), len(text) // 2)]
+
     def test_groups(self) -> dict[str, list[str]]:
         """The file in which each window of the test begins: its metrics are told by file.
 
