@@ -70,8 +70,8 @@ deactivate debug_statement_hook destroyed_symlinks detect_aws_credentials detect
 dmypy double_quote_string_fixer end_of_file_fixer f2py file_contents_sorter fix_byte_order_marker
 forbid_new_submodules gunicornc huey_consumer identify_cli jupyter_migrate jupyter_troubleshoot jupyter_trust
 mako_render markdown_py mixed_line_ending name_tests_test no_commit_to_branch normalizer numpy_config
-onnxruntime_test pip pip3 pre_commit_hooks_removed pretty_format_json pyftmerge pyftsubset pygmentize python python3 pythonw
-requirements_txt_fixer sort_simple_yaml sqlformat stubgen stubtest torchfrtrace torchrun
+onnxruntime_test pip pip3 pre_commit_hooks_removed pretty_format_json pyftmerge pyftsubset pygmentize python python3
+pythonw requirements_txt_fixer sort_simple_yaml sqlformat stubgen stubtest torchfrtrace torchrun
 trailing_whitespace_fixer ttx wb wheel
 """
 TAKEN = {*NAMES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}
