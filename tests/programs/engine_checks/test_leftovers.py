@@ -1,5 +1,6 @@
 """What a kill, a damaged file or a stranger leaves in a run's folder, and what the next start makes of it."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -173,6 +174,20 @@ def test_folder_appears_whole_and_what_a_kill_left_goes(tmp_path):
         (part / "file").write_text("later")
     assert (folder / "file").read_text() == "whole"
     assert [path.name for path in folder.parent.iterdir()] == ["made"]
+
+
+def test_folder_that_cannot_be_filled_replaces_none(tmp_path):
+    def fill():
+        with new_folder(tmp_path / "made", replaces=True) as part:
+            (part / "of a set").mkdir()
+            (part / "of a set/figures.csv").write_text("metric\n")
+            raise OSError(errno.ENOSPC, "no room")
+
+    (tmp_path / "made").mkdir()
+    with pytest.raises(OSError, match="no room"):
+        fill()
+    assert list((tmp_path / "made").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir() if "made" in path.name] == ["made"]
 
 
 def test_folder_that_somebody_else_is_filling_stays(tmp_path):

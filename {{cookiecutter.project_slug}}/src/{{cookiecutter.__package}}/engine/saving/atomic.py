@@ -96,12 +96,13 @@ def new_folder(folder: Path, replaces: bool = False) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
-        for file in part.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())  # or a power cut could leave the folder in its place, and its files empty
+        for path in part.rglob("*"):
+            if path.is_file():
+                with path.open("rb+") as file:
+                    os.fsync(file.fileno())  # or a power cut could leave the folder in its place, and its files empty
         replace(folder, part) if replaces else part.rename(folder)
     except OSError:
-        if not folder.exists():
+        if replaces or not folder.exists():
             raise
     finally:
         shutil.rmtree(part, ignore_errors=True)

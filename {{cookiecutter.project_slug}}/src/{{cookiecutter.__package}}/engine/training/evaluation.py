@@ -9,6 +9,7 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from ..devices.processes import gather
+from ..saving.atomic import new_folder
 from .batches import Batches
 from .bootstrap import Interval
 from .evaluation_folder import EvaluationFolder
@@ -58,7 +59,9 @@ class Evaluation(pl.Callback):
         if not trainer.is_global_zero or is_trial(trainer):
             return
         figures = {str(name): value.item() for name, value in trainer.callback_metrics.items()}
-        with EvaluationFolder(Path(trainer.default_root_dir), self.stage) as folder:
+        run = Path(trainer.default_root_dir)
+        with new_folder(run / self.stage, replaces=True) as part:
+            folder = EvaluationFolder(part, run, self.stage)
             sure: dict[str, Interval] = {}
             for name, probe in self.probes.items():
                 whole = probe.together([of_process[name] for of_process in seen])

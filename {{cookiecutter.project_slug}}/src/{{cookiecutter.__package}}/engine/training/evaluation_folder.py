@@ -1,4 +1,4 @@
-"""EvaluationFolder: the tables and pictures of one `validate` or `test`, as runs/NAME/test/."""
+"""The tables and pictures of one `validate` or `test`, as in runs/NAME/test/."""
 
 import csv
 import re
@@ -10,7 +10,6 @@ from typing import Any
 
 from torchmetrics import MetricCollection
 
-from ..saving.atomic import part_of, remove, replace
 from .analysis import columns_of, plot
 from .bootstrap import Interval
 from .metrics_file import is_whole, read
@@ -20,29 +19,18 @@ FIGURES = "figures.csv"
 
 
 class EvaluationFolder:
-    """Fills a folder, and puts it in the place of the one before once it is whole.
+    """Fills a folder.
 
     Args:
+        folder: where the tables and pictures go.
         run: the run's folder.
         stage: validate or test.
     """
 
-    def __init__(self, run: Path, stage: str) -> None:
+    def __init__(self, folder: Path, run: Path, stage: str) -> None:
+        self.folder = folder
         self.run = run
         self.stage = {"validate": "val"}.get(stage, stage)
-        self.folder = run / stage
-        self.part = part_of(self.folder)
-
-    def __enter__(self) -> "EvaluationFolder":
-        remove(self.part)
-        self.part.mkdir(parents=True)
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error:
-            remove(self.part)
-        else:
-            replace(self.folder, self.part)
 
     def keep_figures(self, figures: dict[str, float], intervals: dict[str, Interval], step: int | None) -> None:
         """The metrics, with their intervals, beside what the training has logged up to the step of the checkpoint."""
@@ -56,7 +44,7 @@ class EvaluationFolder:
             beside = [logged.get(stage + rest, logged.get(stage + last, "")) for stage in ("train", "val")]
             rows.append([name, value, low, high, *beside])
         names = ["metric", "value", "low", "high", "train", "val"]
-        write_table(self.part / FIGURES, dict(zip(names, zip(*rows, strict=True), strict=False)))
+        write_table(self.folder / FIGURES, dict(zip(names, zip(*rows, strict=True), strict=False)))
 
     def keep_groups(self, name: str, by_kind: dict[str, Columns]) -> None:
         for kind, columns in by_kind.items():
@@ -68,7 +56,7 @@ class EvaluationFolder:
 
     def _keep(self, name: str, what: str, columns: Callable[[], Columns], picture: Callable[[], Any]) -> None:
         """Of several sets, each has a folder in this one."""
-        folder = self.part / in_file_name(name.partition("/")[2].strip("/"))
+        folder = self.folder / in_file_name(name.partition("/")[2].strip("/"))
         folder.mkdir(exist_ok=True)
         path = folder / in_file_name(what)
         try:
