@@ -49,7 +49,6 @@ TAKEN = {
     "_every_n_train_steps": "pytorch_lightning.callbacks.ModelCheckpoint",
     "_logger_connector": "pytorch_lightning.Trainer",
     "_call_batch_hook": "pytorch_lightning.LightningModule",
-    "_on_before_batch_transfer": "pytorch_lightning.LightningModule",
     "_train_time_interval": "pytorch_lightning.callbacks.ModelCheckpoint",
     "_results": "pytorch_lightning.Trainer",
     "_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..errors import RunError, require
 from ..saving.parts import refuse_existing
+from ..saving.tables import FORMATS
 from .arguments import RUN_FLAGS, FlagParser
 
-ENDINGS = (".csv", ".jsonl", ".parquet")  # of an output, by its format
 OUTPUT = "predictions.csv"  # in the run's folder
 OF_INPUT, OF_PROMPT = ("output", "overwrite"), ("length", "temperature")
 LENGTH, TEMPERATURE = 200, 1.0
@@ -85,8 +85,8 @@ def refuse_unanswerable(question: Question, run: Path | None, has_checkpoint: bo
     except (OSError, ValueError) as error:
         raise RunError(f"--input {question.input}: {getattr(error, 'strerror', error)}") from error
     output = question.output or Path(str(run), OUTPUT)
-    if output.suffix not in ENDINGS:
-        raise RunError(f"--output {output} must end with {' or '.join(ENDINGS)}")
+    if output.suffix not in FORMATS:
+        raise RunError(f"--output {output} must end with {' or '.join(FORMATS)}")
     if output.is_dir():
         raise RunError(f"--output {output} is a folder", "a file")
     if question.input.resolve() in (output.resolve(), *output.resolve().parents):

@@ -7,12 +7,12 @@ import pytorch_lightning as pl
 from jsonargparse import SUPPRESS, ActionConfigFile
 from pytorch_lightning.cli import LightningArgumentParser
 
+from ..saving.tables import FORMATS
 from ..training.callbacks import SECTIONS
 from ..training.loggers import NAMES
 from . import registry  # noqa: F401 - jsonargparse finds a class by its short name once it is imported
 from .mistakes import Parser
 from .project import Parts, Project
-from .question import ENDINGS
 
 
 def parser_settings(project: Project) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def add_question_flags(parser: LightningArgumentParser) -> None:
     """For the help too."""
     text = "A file or a folder to predict in place of the test data: what data.py's read_inputs takes"
     parser.add_argument("--input", type=str | None, default=SUPPRESS, help=text)
-    text = f"With --input: where the answers go, {', '.join(ENDINGS)}; predictions.csv in the run's folder without"
+    text = f"With --input: where the answers go, {', '.join(FORMATS)}; predictions.csv in the run's folder without"
     parser.add_argument("--output", type=str | None, default=SUPPRESS, help=text)
     parser.add_argument("--overwrite", action="store_true", default=SUPPRESS, help="Replace an output that is there")
     text = "A text to continue, for a model that can: what data.py's continuation takes"

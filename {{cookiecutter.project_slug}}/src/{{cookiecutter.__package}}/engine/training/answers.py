@@ -76,6 +76,13 @@ def leaves(answer: Any) -> Iterator[Tensor | list[Any]]:
         yield answer
 
 
+def answer_to(batch: Any, outputs: Any) -> Any:
+    """What predict_step has returned for a batch, plain; RunError as soon as it cannot be kept."""
+    answer = plain(outputs)
+    refuse_other_counts(answer, batch)
+    return answer
+
+
 def refuse_other_counts(answer: Any, batch: Any) -> None:
     counts, possible = [len(leaf) for leaf in leaves(answer)], possible_counts(batch)
     samples = f"a batch of {min(possible)} samples" if len(possible) == 1 else "a batch"

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from .flops import StepFlops
 from .loop_state import training_loaders
-from .samples import tensors_of
+from .samples import size_of
 from .timed_steps import UNTIMED, Clock, TimedSteps
 
 DEVICE_SECONDS = 2.0  # for each look at what an accelerator does
@@ -138,15 +138,6 @@ def repeat(step: Callable[[], object], seconds: float) -> int:
         step()
         count += 1
     return count
-
-
-def size_of(batch: Any) -> tuple[int, int]:
-    """Samples of a batch, and tokens if its first tensor holds sequences of integers: (batch, time)."""
-    first = next(tensors_of(batch), None)
-    if first is None:
-        return 0, 0
-    is_text = first.ndim == 2 and not (first.is_floating_point() or first.is_complex())
-    return len(first), first.numel() if is_text else 0
 
 
 def fetched_ahead(trainer: pl.Trainer) -> int:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy, Strategy
 from torch import Tensor, nn
 
 from ..devices.processes import gather, rank_and_world_size
 from ..errors import RunError
 from ..saving.parts import Joined, Parts
-from .answers import plain, refuse_other_counts
+from .answers import answer_to
 from .display import say
 from .inputs import ID, Inputs, Item
 
@@ -181,9 +182,8 @@ class SaveAnswers(pl.Callback):
     ) -> None:
         if outputs is None:
             raise RunError("predict_step returned nothing, so there is no answer to write")
-        answers = plain(outputs)
-        refuse_other_counts(answers, batch)
-        self.batches.answer(on_cpu(answers))
+        # In memory, where they wait for the rest of their part.
+        self.batches.answer(apply_to_collection(answer_to(batch, outputs), Tensor, Tensor.cpu))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.parts.held.close()
@@ -226,15 +226,6 @@ def reject(item: Item, error: Exception) -> Reject:
 def refuse_other_shapes(samples: list[Tensor]) -> None:
     if len(shapes := {tuple(sample.shape) for sample in samples}) > 1:
         raise RunError(f"read_inputs gives samples of several shapes: {' and '.join(map(str, sorted(shapes)))}")
-
-
-def on_cpu(answers: Any) -> Any:
-    """Answers in memory, where they wait for the rest of their part."""
-    if isinstance(answers, Tensor):
-        return answers.cpu()
-    if isinstance(answers, dict):
-        return {name: on_cpu(part) for name, part in answers.items()}
-    return tuple(map(on_cpu, answers)) if isinstance(answers, tuple) else answers
 
 
 def columns_of(answers: Any, name: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..devices.processes import gather
 from ..errors import RunError
-from .answers import layout_of, plain, refuse_other_counts
+from .answers import answer_to, layout_of, plain
 from .sets import set_names
 
 FILE = "predictions.pt"
@@ -41,9 +41,7 @@ class SavePredictions(pl.Callback):
         """Refuse what cannot be kept as soon as it is there, not after the work of all batches."""
         if outputs is None:
             return
-        answer = plain(outputs)
-        refuse_other_counts(answer, batch)
-        layout = layout_of(answer)
+        layout = layout_of(answer_to(batch, outputs))
         expected = self.layouts.setdefault(dataloader_idx, layout)
         if layout != expected:
             raise RunError(f"predict_step returned {layout} for batch {batch_idx}, and {expected} before")

@@ -40,8 +40,8 @@ OF_MODELS = (
 )
 # The same for callbacks.
 OF_CALLBACKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
-TRANSFER = "transfer_batch_to_device"
-OF_BATCHES = ("on_before_batch_transfer", TRANSFER, "on_after_batch_transfer")
+BEFORE_TRANSFER, TRANSFER = "on_before_batch_transfer", "transfer_batch_to_device"
+AFTER_TRANSFER = "on_after_batch_transfer"
 # Callbacks of Lightning that do not look at what each step has logged.
 INCURIOUS = (EarlyStopping, LearningRateMonitor, ModelCheckpoint)
 
@@ -73,7 +73,7 @@ class ShortSteps(pl.Callback):
 
 
 def reasons_against(trainer: Any, module: pl.LightningModule) -> list[str]:
-    """Why each step of a training has to be Lightning's; nothing if most of them may be short."""
+    """Why each step of a training has to be Lightning's; nothing if they may be short."""
     optimizer, strategy, configs = trainer.optimizers[0], trainer.strategy, trainer.lr_scheduler_configs
     fetcher = trainer.fit_loop._data_fetcher
     reasons = {
@@ -109,6 +109,37 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     return closure is None or closure.default is inspect.Parameter.empty
 
 
+def takes_index(module: pl.LightningModule) -> bool:
+    """Whether a training_step is given the number of its batch, whatever it calls it."""
+    return is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
+
+
+class Transfer:
+    """Moves a batch to the device, as Lightning does, by those hooks that somebody has filled.
+
+    Args:
+        trainer: a Trainer whose training begins.
+        module: what it trains.
+    """
+
+    def __init__(self, trainer: Any, module: pl.LightningModule) -> None:
+        self.module = module
+        self.device = trainer.strategy.root_device
+        owners = [(module, pl.LightningModule), (trainer.datamodule, pl.LightningDataModule)]
+        self.before, self.moves, self.after = (
+            any(owner is not None and overrides(owner, hook, base) for owner, base in owners)
+            for hook in (BEFORE_TRANSFER, TRANSFER, AFTER_TRANSFER)
+        )
+        self.moves |= self.device.type != "cpu"
+
+    def __call__(self, batch: Any) -> Any:
+        if self.before:
+            batch = self.module._call_batch_hook(BEFORE_TRANSFER, batch, 0)
+        if self.moves:
+            batch = self.module._call_batch_hook(TRANSFER, batch, self.device, 0)
+        return self.module._call_batch_hook(AFTER_TRANSFER, batch, 0) if self.after else batch
+
+
 class Steps:
     """The loop's two methods in whose place they stand.
 
@@ -125,16 +156,9 @@ class Steps:
         self.before = [one for one in trainer.callbacks if overrides(one, "on_train_batch_start", pl.Callback)]
         self.after = [one for one in trainer.callbacks if overrides(one, "on_train_batch_end", pl.Callback)]
         self.optimizer = trainer.optimizers[0]
-        self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
+        self.takes_index = takes_index(module)
         self.clips = overrides(module, "configure_gradient_clipping", pl.LightningModule)
-        self.device = trainer.strategy.root_device
-        owners = ((module, pl.LightningModule), (trainer.datamodule, pl.LightningDataModule))
-        self.transfers = [
-            hook
-            for hook in OF_BATCHES
-            if (hook == TRANSFER and self.device.type != "cpu")
-            or any(owner is not None and overrides(owner, hook, base) for owner, base in owners)
-        ]
+        self.move = Transfer(trainer, module)
         precision = trainer.precision_plugin
         self.precision = precision.forward_context if type(precision) is MixedPrecision else nullcontext
         self.is_watched = any(not is_incurious(one) for one in (*self.before, *self.after))
@@ -184,9 +208,7 @@ class Steps:
         progress.is_last_batch = fetcher.done
         self.is_simple_end = not (fetcher.done or self._ends_or_is_validated(index))
         is_read = self._is_read(index)
-        batch = trainer.precision_plugin.convert_input(batch)
-        for hook in self.transfers:
-            batch = module._call_batch_hook(hook, batch, *[self.device][: hook == TRANSFER], 0)
+        batch = self.move(trainer.precision_plugin.convert_input(batch))
         progress.increment_ready()
         connector.on_batch_start(batch)
         outputs = None

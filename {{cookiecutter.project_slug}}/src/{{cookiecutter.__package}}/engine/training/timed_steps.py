@@ -7,9 +7,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
-from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
+
+from .short_steps import Transfer, takes_index
+from .throughput import wait_for
 
 UNTIMED = ""
 
@@ -44,8 +46,7 @@ class Clock:
         return before
 
     def synchronize(self) -> None:
-        if self.device.type in ("cuda", "mps"):
-            getattr(torch, self.device.type).synchronize()
+        wait_for(self.device)
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function whose time is charged to a part."""
@@ -76,7 +77,8 @@ class TimedSteps:
         self.trainer = trainer
         self.module = module
         self.clock = clock
-        self.takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
+        self.takes_index = takes_index(module)
+        self.move = Transfer(trainer, module)
         self.scaler = getattr(trainer.precision_plugin, "scaler", None)
         self.done = 0
         methods: list[tuple[str, Any, str]] = [("logging", module, "log"), ("logging", module, "log_dict")]
@@ -91,8 +93,7 @@ class TimedSteps:
         """Move a batch to the device, with the hooks of the model and the data for that."""
         before = self.clock.to("transfer")
         batch = self.trainer.precision_plugin.convert_input(batch)
-        batch = self.module._on_before_batch_transfer(batch, dataloader_idx=0)
-        batch = self.trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+        batch = self.move(batch)
         self.clock.to(before)
         return batch
 
