@@ -6,8 +6,8 @@ From the template's folder, on a machine with a GPU; about ten minutes, most of 
     python3 tools/uv.py run --directory build/lit-language python ../../benchmarks/gpt2.py [flags of fit]
 
 Doubles the batch of the plain loop until it is no faster or does not fit, then measures both with the fastest one, in
-turn. Prints a page, and on a GPU writes it to docs/accelerator.md of the template. To try this file on a CPU, in a
-minute or two:
+turn. Prints a section, and on a GPU writes it to docs/speed.md of the template. To try this file on a CPU, in a minute
+or two:
 
     ... python ../../benchmarks/gpt2.py --preset cpu --trainer.precision bf16-mixed --model.network.width 64 \\
         --model.network.depth 2 --model.network.heads 2 --data.context 64 --trainer.accumulate_grad_batches 2
@@ -22,27 +22,24 @@ import sys
 import time
 from datetime import date
 from itertools import count
-from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from lit_language.__main__ import main
-from lit_language.engine.training.flops import StepFlops, peak_flops
+from lit_language.engine.training.flops import StepFlops, matmul_flops, peak_flops
 from lit_language.engine.training.parameter_groups import in_groups
+from report import write_section
 from torch.utils.data import DataLoader
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/accelerator.md"
 FLAGS = ["--preset=gpt2", "--preset=gpu", *sys.argv[1:]]
 WARM, STEPS = 1, 6  # optimizer steps: those before the clock, and all
 ROUNDS = 3
-SMALLEST_BATCH = 4
+SMALLEST_BATCH = 32
 GAIN = 1.02  # how much faster a batch of twice the size has to be
 PRECISION = "bf16-mixed"
-PEAKS = {"NVIDIA H200": 989.4e12}  # dense, in bfloat16, from its data sheet; Lightning's table has it under other names
 
+TITLE = "GPT-2 small on an accelerator"
 TEXT = """\
-# On an accelerator
-
 The preset `gpt2` of the language task{flags}: {weights:.1f}M weights, {context} bytes of context, in {precision},
 compiled, with batches of {batch} windows, the fastest ones, {accumulate} of them for each step of the optimizer.
 Measured on {day} by `benchmarks/gpt2.py`: {where}.
@@ -87,18 +84,6 @@ def now():
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
     return time.perf_counter()
-
-
-def matmul_rate(device, size):
-    """FLOPs per second of a large product of matrices in bfloat16: the best of ten."""
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = []
-    for _ in range(10):
-        begun = now()
-        for _ in range(10):
-            a @ b
-        seconds.append((now() - begun) / 10)
-    return 2 * size**3 / min(seconds)
 
 
 def flops_per_token(parts):
@@ -176,8 +161,8 @@ def afresh(way, parts, batch_size):
 
 def page(parts, found, rates, flops):
     batch_size = max(found, key=lambda size: found[size][0])
-    matmul = matmul_rate(parts.device, 8192 if parts.device.type != "cpu" else 1024)
-    peak = peak_flops(parts.device, parts.precision) or PEAKS.get(name_of(parts.device))
+    matmul = matmul_flops(parts.device, parts.precision)
+    peak = peak_flops(parts.device, parts.precision)
     rows = []
     for way, of_rounds in rates.items():
         tokens = statistics.median(of_rounds)
@@ -214,9 +199,11 @@ if __name__ == "__main__":
     batch_size = max(found, key=lambda size: found[size][0])
     rates = {"plain loop": [], "`fit`, every feature on": []}
     for _ in range(ROUNDS):
-        for rate, way in zip(rates.values(), (plain, fit), strict=True):
-            rate.append(afresh(way, parts, batch_size))
+        for (name, measured), way in zip(rates.items(), (plain, fit), strict=True):
+            measured.append(afresh(way, parts, batch_size))
+            print(f"{name}: {measured[-1]:,.0f} tokens per second", flush=True)
     text = page(parts, found, rates, flops)
-    print(f"\n{text}")
-    if parts.device.type != "cpu":
-        PAGE.write_text(text, encoding="utf-8")
+    if parts.device.type == "cpu":
+        print(f"\n{text}")
+    else:
+        write_section(TITLE, text)

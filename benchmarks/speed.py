@@ -1,9 +1,12 @@
-"""A step of each task, beside compute alone, a plain loop and stock Lightning: microseconds of processor time.
+"""A step of each task, beside compute alone, a plain loop and stock Lightning: microseconds.
 
     python3 benchmarks/speed.py              # from the template's folder: bakes, measures, writes docs/speed.md
+    python3 benchmarks/speed.py gpu          # the same with this preset, on an accelerator
+    python3 benchmarks/speed.py gpu compile  # ... and with the networks compiled
 
-Each way is measured in turn, in one process a task with one thread, in rounds; the table has medians. Everything is
-shown in a terminal of 80 columns, as a user would see it, since drawing a progress bar is part of a step's cost.
+Each way is measured in turn, in one process a task with one thread, in rounds; the table has medians. On a CPU that is
+processor time, on an accelerator the time on the clock, once the device has done what it was given. Everything is shown
+in a terminal of 80 columns, as a user would see it, since drawing a progress bar is part of a step's cost.
 """
 
 import copy
@@ -22,6 +25,7 @@ from typing import Any
 from report import ENVIRONMENT, UV, bake, table, where, write_section
 
 STEPS = {"regression": 1500, "vision": 780, "language": 40}
+STEPS_ON_DEVICE = {"regression": 1000, "vision": 600, "language": 120}
 FLAGS = {"regression": ["--data.batch_size=32", "--trainer.log_every_n_steps=50"], "vision": [], "language": []}
 ROUNDS = 3
 TITLES = {
@@ -47,37 +51,59 @@ All ways have the same network, loss, optimizer, augmentation and batch size, th
 validation. `fit` has all that a project has: metrics, curves, both checkpoints, early stopping, exact resume, a fused
 Adam, and its validations and best checkpoints, which are in its figure, as they are in that of the validated loop.
 The language task's steps are those before its first validation.
+"""
 
-On an accelerator nothing has been measured, because none was at hand: neither these ratios with bf16 and compile, nor
-tokens per second and model FLOP utilisation. `benchmarks/gpt2.py` measures both for `--preset gpt2` beside a plain loop
-over the same network, and writes docs/accelerator.md. It has been run on a CPU alone, at a reduced size.
+TEXT_OF_PRESETS = """\
+Microseconds on the clock, with `{flags}`, on one {device}, each way in turn in one process, the median of three rounds.
+{where}, {versions},
+by `python3 benchmarks/speed.py {command}`.
+
+{table}
+
+All ways compute in the same precision, and where `fit` compiles the network, so do the others.
 """
 
 
-def measure(task: str) -> dict[str, Any]:
-    """In a baked project: microseconds a step, by way, and the versions of the libraries."""
+def measure(task: str, presets: list[str]) -> dict[str, Any]:
+    """In a baked project: microseconds a step, by way, and the device and versions that they hold for."""
     import pytorch_lightning as pl
     import torch
     from lit_project.__main__ import main
     from torch.utils.data import DataLoader
     from tqdm import tqdm
 
-    steps = STEPS[task]
     torch.set_num_threads(1)
+    steps, flags = STEPS[task], [*FLAGS[task], *(f"--preset={preset}" for preset in presets)]
+    compiled = "compile" in presets
+
+    def now():
+        """Seconds of this process or, on an accelerator, on the clock, once it has done what it was given."""
+        if device.type == "cpu":
+            return time.process_time()
+        torch.accelerator.synchronize()
+        return time.perf_counter()
 
     class Parts(pl.Callback):
         def on_train_start(self, trainer, pl_module):
             self.model, self.data = copy.deepcopy(pl_module), trainer.datamodule
+            self.device, self.precision = trainer.strategy.root_device, trainer.precision
 
     class Clock(pl.Callback):
         """From the second epoch on, if there is one. Has no hook that would be part of a step."""
 
         def on_train_epoch_start(self, trainer, *_):
             if trainer.current_epoch <= 1:
-                self.begun, self.first = time.process_time(), trainer.global_step
+                self.begun, self.first = now(), trainer.global_step
 
         def on_train_end(self, trainer, *_):
-            self.seconds = (time.process_time() - self.begun) / (trainer.global_step - self.first)
+            self.seconds = (now() - self.begun) / (trainer.global_step - self.first)
+
+    class LateClock(Clock):
+        """For a long first epoch on an accelerator, whose first steps compile."""
+
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == steps // 10:
+                self.begun, self.first = now(), trainer.global_step
 
     class Stock(pl.LightningModule):
         def __init__(self, model, metrics):
@@ -85,6 +111,8 @@ def measure(task: str) -> dict[str, Any]:
             self.network, self.objective = copy.deepcopy(model.network), copy.deepcopy(model.objective)
             self.make_optimizer = model.optimizer
             self.metrics = metrics and self.objective.metrics().clone(prefix="train/")
+            if compiled:
+                self.network.compile()
 
         def training_step(self, batch, batch_idx):
             inputs, targets = data.on_after_batch_transfer(batch, 0)
@@ -100,40 +128,52 @@ def measure(task: str) -> dict[str, Any]:
             return self.make_optimizer(self.parameters())
 
     parts = Parts()
-    main(["fit", "--trainer.fast_dev_run=1", *FLAGS[task]], [parts])
-    model, data = parts.model, parts.data
+    main(["fit", "--trainer.fast_dev_run=1", *flags], [parts])
+    model, data, device = parts.model, parts.data, parts.device
+    if device.type != "cpu":
+        steps = STEPS_ON_DEVICE[task]
+    clock_of = LateClock if device.type != "cpu" and task == "language" else Clock
 
     data.trainer.training = True  # so that it moves pictures at random, in each of the ways
 
     def loader(dataset=data.train, shuffle=True):
-        return DataLoader(dataset, data.batch_size, shuffle)
+        return DataLoader(dataset, data.batch_size, shuffle, pin_memory=device.type == "cuda")
 
     def seconds_of_step(epoch, look, fused=None):
         """Of a loop over the batches that epoch() gives again and again; it looks at each loss."""
         network, objective = copy.deepcopy(model.network), copy.deepcopy(model.objective)
         optimizer = model.optimizer([*network.parameters(), *objective.parameters()])
         optimizer.param_groups[0]["fused"] = fused
+        if compiled:
+            network.compile()
         done = 0
         while True:
             for batch in epoch(network, objective):
                 if done == steps // 10:
-                    begun = time.process_time()
+                    begun = now()
                 if done == steps:
-                    return (time.process_time() - begun) / (steps - steps // 10)
-                inputs, targets = batch
-                loss = objective(network(inputs), targets)
+                    return (now() - begun) / (steps - steps // 10)
+                loss = loss_of(network, objective, batch)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 look(loss)
                 done += 1
 
+    def moved(batch):
+        return [part.to(device, non_blocking=True) for part in batch]
+
+    def loss_of(network, objective, batch):
+        inputs, targets = batch
+        with torch.autocast(device.type, torch.bfloat16, enabled=parts.precision == "bf16-mixed"):
+            return objective(network(inputs), targets)
+
     def compute():
-        batch = next(iter(loader()))
+        batch = moved(next(iter(loader())))
         return seconds_of_step(lambda *_: [batch], lambda loss: None)
 
     def batches(*_):
-        return (data.on_after_batch_transfer(batch, 0) for batch in tqdm(loader()))
+        return (data.on_after_batch_transfer(moved(batch), 0) for batch in tqdm(loader()))
 
     def plain(epoch=batches, fused=None):
         losses = []
@@ -146,7 +186,7 @@ def measure(task: str) -> dict[str, Any]:
             yield from batches()
             network.eval()
             with torch.no_grad():
-                losses = [objective(network(inputs), targets).item() for inputs, targets in loader(data.val, False)]
+                losses = [loss_of(network, objective, moved(batch)).item() for batch in loader(data.val, False)]
             network.train()
             if sum(losses) < min(best, default=float("inf")):
                 best.append(sum(losses))
@@ -155,16 +195,19 @@ def measure(task: str) -> dict[str, Any]:
         return plain(epoch)
 
     def lightning(metrics=False):
-        clock = Clock()
-        trainer = pl.Trainer(max_steps=steps, max_epochs=-1, callbacks=[clock], default_root_dir="stock")
+        clock = clock_of()
+        settings = {"max_steps": steps, "max_epochs": -1, "callbacks": [clock], "default_root_dir": "stock"}
+        if device.type != "cpu":
+            settings |= {"accelerator": device.type, "devices": 1, "precision": parts.precision}
+        trainer = pl.Trainer(**settings)
         trainer.fit(Stock(model, metrics), loader())
         shutil.rmtree("stock")
         return clock.seconds
 
     def fit():
-        clock = Clock()
-        flags = [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1", "--early_stopping.patience=1000000"]
-        main(["fit", "--run=speed", *flags, *FLAGS[task]], [clock])
+        clock = clock_of()
+        length = [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1", "--early_stopping.patience=1000000"]
+        main(["fit", "--run=speed", *length, *flags], [clock])
         shutil.rmtree("runs/speed")
         return clock.seconds
 
@@ -175,7 +218,8 @@ def measure(task: str) -> dict[str, Any]:
         for way in WAYS:
             times[way].append(1e6 * ways[way]())
     medians = {way: statistics.median(seconds) for way, seconds in times.items()}
-    return {**medians, "versions": f"torch {torch.__version__}, Lightning {pl.__version__}"}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {**medians, "device": name, "versions": f"torch {torch.__version__}, Lightning {pl.__version__}"}
 
 
 def in_terminal(command: list[str], folder: Path) -> None:
@@ -201,9 +245,10 @@ def in_terminal(command: list[str], folder: Path) -> None:
         sys.exit(bytes(shown[-4000:]).decode(errors="replace"))
 
 
-def bake_and_measure(task: str) -> dict[str, Any]:
+def bake_and_measure(task: str, presets: list[str]) -> dict[str, Any]:
     project = bake(f"speed-{task}", task=task, logger="csv")
-    in_terminal([*UV, "run", "--directory", str(project), "python", __file__, task], project)
+    words = ["python", __file__, "--measure", task, *presets]
+    in_terminal([*UV, "run", "--directory", str(project), *words], project)
     return json.loads((project / "speed.json").read_text())
 
 
@@ -216,10 +261,18 @@ def as_table(measured: dict[str, dict[str, Any]]) -> str:
     return table(["microseconds a step", *titles], lines)
 
 
+def write(measured: dict[str, dict[str, Any]], presets: list[str]) -> None:
+    """Write the section of docs/speed.md that these presets have."""
+    given = {**measured["vision"], "where": where(), "table": as_table(measured)}
+    if not presets:
+        return write_section("A step", TEXT.format(**given))
+    given["flags"] = " ".join(f"--preset {preset}" for preset in presets)
+    given["command"] = " ".join(presets)
+    return write_section(f"A step with `{given['flags']}`", TEXT_OF_PRESETS.format(**given))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        Path("speed.json").write_text(json.dumps(measure(sys.argv[1])))
-        sys.exit()
-    measured = {task: bake_and_measure(task) for task in STEPS}
-    versions = measured["vision"]["versions"]
-    write_section("A step", TEXT.format(where=where(), versions=versions, table=as_table(measured)))
+    if sys.argv[1:2] == ["--measure"]:
+        Path("speed.json").write_text(json.dumps(measure(sys.argv[2], sys.argv[3:])))
+    else:
+        write({task: bake_and_measure(task, sys.argv[1:]) for task in STEPS}, sys.argv[1:])

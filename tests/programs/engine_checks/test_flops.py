@@ -137,5 +137,7 @@ def test_peak_is_that_of_the_precision(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA A100-SXM4-80GB")
     assert peak_flops(torch.device("cuda"), "bf16-mixed") == 312e12
     assert peak_flops(torch.device("cuda"), "transformer-engine") is None
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")  # not so in Lightning's table
+    assert peak_flops(torch.device("cuda"), "16-mixed") == 989e12
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Unheard-of 9000")
     assert peak_flops(torch.device("cuda"), "bf16-mixed") is None

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from .engine.errors import require
 
 BYTES = 256
+TABULATED = 8192  # positions whose rotations are computed once
 
 
 @final
@@ -35,6 +36,9 @@ class Network(nn.Module):
         require(vocabulary=vocabulary, at_least=BYTES)
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
+        # Compiled, a sine costs more than reading one.
+        self.rotations: Tensor
+        self.register_buffer("rotations", rotations(TABULATED, width // heads // 2), persistent=False)
         self.norm = nn.RMSNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         if tied:
@@ -42,14 +46,19 @@ class Network(nn.Module):
         self.apply(initialise)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = self.embedding(tokens)
+        x, time = self.embedding(tokens), tokens.shape[1]
+        table = self.rotations
+        turns = table[:, :time] if time <= TABULATED else rotations(time, table.shape[-1], table.device)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, turns)
         return self.head(self.norm(x))
 
 
 class Block(nn.Module):
-    """Attention, then a position-wise network, each added to its input: (batch, time, width) -> the same."""
+    """Attention, then a position-wise network, each added to its input: (batch, time, width) -> the same.
+
+    `turns` are the rotations of these positions: (2, time, width / heads / 2).
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -61,8 +70,8 @@ class Block(nn.Module):
         self.norm_mlp = nn.RMSNorm(width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm_attention(x)))
+    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm_attention(x), turns))
         return x + self.dropout(self.mlp(self.norm_mlp(x)))
 
 
@@ -75,24 +84,29 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
-        mixed = F.scaled_dot_product_attention(rotate(q), rotate(k), v, is_causal=True)
+    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        q, k = rotate(q, turns), rotate(k, turns)
+        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True)
         return self.out(mixed.transpose(1, 2).flatten(-2))
 
 
-def rotate(x: Tensor) -> Tensor:
-    """Turn each pair of numbers by an angle that grows with its position: (..., time, size) -> the same.
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn each pair of numbers by an angle that grows with its position: (batch, time, heads, size) -> the same.
 
     The dot product of two turned vectors depends on their distance, not on where they stand
     (rotary position embedding, Su et al. 2021, https://arxiv.org/abs/2104.09864).
     """
-    time, half = x.shape[-2], x.shape[-1] // 2
-    rates = 10_000 ** (-torch.arange(half, device=x.device) / half)
-    angles = torch.outer(torch.arange(time, device=x.device), rates)
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    first, second = x[..., :half], x[..., half:]
+    cos, sin = turns.to(x.dtype).unsqueeze(-2)
+    first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def rotations(time: int, half: int, device: torch.device | None = None) -> Tensor:
+    """Cosine and sine of the angle of each position and pair: (2, time, half)."""
+    rates = 10_000 ** (-torch.arange(half, device=device) / half)
+    angles = torch.outer(torch.arange(time, device=device), rates)
+    return torch.stack([angles.cos(), angles.sin()])
 
 
 def initialise(module: nn.Module) -> None:
