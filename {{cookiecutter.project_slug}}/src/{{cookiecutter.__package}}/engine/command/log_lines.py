@@ -22,6 +22,7 @@ IRRELEVANT_MESSAGES = (
     "^GPU available: .*used: True",
     "^TPU available: False",
     "^LOCAL_RANK: ",
+    "that has Tensor Cores",  # which the preset gpu uses, by its precision
 )
 
 
