@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,24 +111,19 @@ class Exported(LitAPI):
         return inputs
 
     def predict(self, requests: list[np.ndarray]) -> list[Response]:
-        """The responses. Requests beside each other that have one shape are computed together, up to max_values."""
-        batches: list[list[np.ndarray]] = []
-        for inputs in requests:
-            batch = batches[-1] if batches else []
-            alike = batch and batch[0].shape[1:] == inputs.shape[1:]
-            if alike and sum(other.size for other in batch) + inputs.size <= self.max_values:
-                batch.append(inputs)
-            else:
-                batches.append([inputs])
-        return [response for batch in batches for response in self.compute(batch)]
+        alike = groupby(requests, key=lambda inputs: inputs.shape[1:])
+        return [response for _, group in alike for response in self.compute(list(group))]
 
     def compute(self, requests: list[np.ndarray]) -> list[Response]:
-        """The responses to requests of one shape; each is computed alone if the model cannot take one of them."""
+        """The responses to requests of one shape: in halves if they are too large, or if the model cannot take one."""
+        half = len(requests) // 2
+        if half and sum(inputs.size for inputs in requests) > self.max_values:
+            return self.compute(requests[:half]) + self.compute(requests[half:])
         try:
             answers = self.session.run(self.names, {self.inputs["name"]: np.concatenate(requests)})
         except Exception as error:
-            if len(requests) > 1:
-                return [response for inputs in requests for response in self.compute([inputs])]
+            if half:
+                return self.compute(requests[:half]) + self.compute(requests[half:])
             return [respond(422, {"detail": f"the model cannot take these inputs: {error}".partition("\n")[0]})]
         ends = np.cumsum([len(inputs) for inputs in requests])[:-1]
         parts = zip(*(np.split(answer, ends) for answer in answers), strict=True)
