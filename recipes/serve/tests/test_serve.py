@@ -229,7 +229,7 @@ def test_requests_that_wait_are_computed_together_and_a_bad_one_spoils_none(serv
         assert_close(answers, expected)
     together = [int(line.split()[1]) for line in server.log.read_text()[begun:].splitlines() if "together:" in line]
     assert sum(together) == 8
-    assert len(together) < 8
+    assert max(together) >= 4
     if not examples[0].is_floating_point():  # an index that the model may not have
         (before, _), _, (after, _) = server.under_way([good, filled(good, torch.iinfo(examples[0].dtype).max), good])
         assert (before, after) == (200, 200)
