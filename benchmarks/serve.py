@@ -79,7 +79,7 @@ def measure() -> list[str]:
     for rounds in ways.values():
         rate = statistics.median(len(times) / SECONDS for times, _ in rounds)
         last = statistics.median(sorted(times)[int(LAST * len(times))] for times, _ in rounds)
-        cells.append(f"{rate:,.0f} ({1000 * last:.2g})")
+        cells.append(f"{rate:,.0f} ({1000 * last:.3g})")
     for count in (0, CONNECTIONS[-1]):
         cost = statistics.median(seconds / len(times) for times, seconds in ways[count])
         cells.append(f"{1e6 * cost:,.0f}")

@@ -162,13 +162,14 @@ def filled(inputs, value):
     return [filled(part, value) for part in inputs] if isinstance(inputs, list) else value
 
 
-def bad_requests(good):
+def bad_requests(good, floats):
     """By what is wrong: the status that it must get, the body, and the headers."""
 
     def named(inputs):
         return json.dumps({"inputs": inputs})
 
     wrong = {"true": True, "null": None, "text": "1", "objects": {}, "infinite": 1e999, "a googol": 10**100}
+    wrong |= {} if floats else {"a fraction": 0.5, "negative": -1}
     return {
         "no body": (400, "", JSON),
         "no JSON": (400, '{"inputs": [', JSON),
@@ -200,7 +201,7 @@ def bad_requests(good):
 
 def test_what_cannot_be_used_gets_a_4xx_with_one_line(server, examples):
     good = examples[0].tolist()
-    for what, (expected, body, headers) in bad_requests(good).items():
+    for what, (expected, body, headers) in bad_requests(good, examples[0].is_floating_point()).items():
         status, content = server.ask("POST", "/predict", body, headers)
         print(f"{what:25} {status} {content}")
         assert status == expected, what
