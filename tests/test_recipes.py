@@ -12,7 +12,7 @@ import pytest
 from conftest import OWN_TESTS, ROOT, assert_checks_pass, run
 from team import ON_CPU, QUIET, Team
 
-RECIPES = sorted(path.parent for path in ROOT.glob("recipes/*/README.md"))
+RECIPES = sorted(path.parent for path in ROOT.glob("recipes/*/src"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
