@@ -39,7 +39,7 @@ EXAMPLES = {
 # tests/test_answers.py compares this with a real environment.
 NAMES = """
 annotationlib case compression distutils match tomllib type
-build data dist docs examples runs scripts src test tests variants
+build data dist docs examples notebooks runs scripts src test tests variants
 aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
 absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize attr
 attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle codespell

@@ -77,7 +77,7 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     refuse_links(run)
     path = checkpoints.find(run, ckpt_path)
     loaded = load(path, project)
-    examples = exported.examples_of(samples_of(loaded.data))
+    examples = exported.examples_of(samples_of(loaded.ready.data))
     answers = exported.answers_of(loaded.ready, examples)
     writers: dict[str, Callable[..., None]] = {
         "onnx": exported.write_onnx,
