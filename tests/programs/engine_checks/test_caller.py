@@ -22,14 +22,14 @@ from lit_project.network import Network
 
 def process():
     """What a command may have changed."""
-    lightning = [logging.getLogger(f"pytorch_lightning.{name}") for name in ("utilities.rank_zero", "accelerators.cuda")]
+    lightning = ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda")
     return {
         "environment": dict(os.environ),
         "folder": os.getcwd(),
         "words": list(sys.argv),
         "handlers": [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
         "hook": sys.excepthook,
-        "messages": [list(logger.filters) for logger in lightning],
+        "messages": [list(logging.getLogger(name).filters) for name in lightning],
         "warnings": list(warnings.filters),
         "streams": (sys.stdout, sys.stderr),
         "python": random.getstate(),
@@ -142,7 +142,7 @@ def test_started_process_takes_part_in_its_own_call_alone(monkeypatch, short):
 
 
 def test_newest_run_is_found_and_missed_in_one_line(short):
-    with pytest.raises(RunError, match="there is no run yet in .*runs") as missed:
+    with pytest.raises(RunError, match="there is no run yet in ") as missed:
         newest_run()
     (line, hint) = missed.value._render_traceback_()  # what a notebook shows
     assert line.startswith("error: there is no run")
@@ -171,7 +171,7 @@ def test_checkpoint_is_loaded_with_a_network_of_the_caller_s_and_without(short, 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("none.ckpt", "there is no checkpoint"), ("bad.ckpt", "damaged"), ("https://a/b.ckpt", "address"), (".", "shards")],
+    [("none.ckpt", "no checkpoint"), ("bad.ckpt", "damaged"), ("https://a/b.ckpt", "address"), (".", "shards")],
 )
 def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path, name, told):
     (tmp_path / "bad.ckpt").write_bytes(b"no checkpoint")
