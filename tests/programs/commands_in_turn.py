@@ -31,7 +31,8 @@ def others():
 
 
 def say(what):
-    print("SAID", what, torch.distributed.is_initialized(), others(), dict(os.environ) == environment, flush=True)
+    if "LOCAL_RANK" not in os.environ:  # with callbacks, the other processes run this script too
+        print("SAID", what, torch.distributed.is_initialized(), others(), dict(os.environ) == environment, flush=True)
 
 
 environment = dict(os.environ)
