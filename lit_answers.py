@@ -39,41 +39,41 @@ EXAMPLES = {
 # tests/test_answers.py compares this with a real environment.
 NAMES = """
 annotationlib case compression distutils match tomllib type
-build data dist docs examples runs scripts src test tests variants
+build data dist docs examples notebooks runs scripts src test tests variants
 aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
-absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize attr
-attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle codespell
-codespell_lib colorama contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks
-databricks_sdk dateutil deepspeed detect_secrets distlib distro docker docstring_parser dotenv fastapi
-fastjsonschema filelock flask flask_cors flatbuffers fonttools frozenlist fsspec functorch git gitdb gitpython google
-google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hf
-hf_xet httpcore httpcore2 httptools httpx httpx2 huey huggingface_hub hydra identify idna importlib_metadata iniconfig
-isympy itsdangerous jinja2 joblib jsonargparse jsonschema jsonschema_specifications jupyter jupyter_core
-kiwisolver librt lightning lightning_fabric lightning_utilities litserve mako markdown markdown_it
-markdown_it_py markupsafe matplotlib mdurl ml_dtypes mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict
-mypy mypy_extensions mypyc narwhals nbformat nbstripout networkx nodeenv numpy nvidia omegaconf onnx onnx_ir
-onnxruntime onnxscript opentelemetry opentelemetry_api opentelemetry_exporter_http_transport
-opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
-opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions
-packaging pandas pathspec pil pillow platformdirs pluggy pre_commit pre_commit_hooks prettytable propcache
-protobuf py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pygments pylab pyparsing pyright
-pytest python_dateutil python_discovery python_dotenv pytorch_lightning pyyaml pyzmq referencing regex regress
-requests rich rpds rpds_py ruamel ruamel_yaml ruff safetensors scikit_learn scipy setuptools shellingham sklearn
-skops smmap sniffio sqlalchemy sqlparse starlette sympy tensorboard tensorboard_data_server threadpoolctl
-tiny_agents tokenizers torch torch_xla torchaudio torchdata torchgen torchmetrics torchvision tqdm traitlets
-transformers triton truststore typer typeshed_client typing_extensions typing_inspection tzdata urllib3 uv
-uvicorn uvloop validate_pyproject virtualenv wandb watchfiles wcwidth websockets werkzeug xxhash yaml yarl zipp zizmor
-zmq
+absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize asttokens attr
+attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle codespell codespell_lib
+colorama comm contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks databricks_sdk
+dateutil debugpy deepspeed detect_secrets distlib distro docker docstring_parser dotenv executing fastapi fastjsonschema
+filelock flask flask_cors flatbuffers fonttools frozenlist fsspec functorch git gitdb gitpython google google_auth
+googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hf hf_xet httpcore
+httpcore2 httptools httpx httpx2 huey huggingface_hub hydra identify idna importlib_metadata iniconfig ipykernel
+ipykernel_launcher ipython ipython_pygments_lexers isympy itsdangerous jedi jinja2 joblib jsonargparse jsonschema
+jsonschema_specifications jupyter jupyter_client jupyter_core kiwisolver librt lightning lightning_fabric
+lightning_utilities litserve mako markdown markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl
+ml_dtypes mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict mypy mypy_extensions mypyc narwhals nbclient
+nbformat nbstripout nest_asyncio2 networkx nodeenv numpy nvidia omegaconf onnx onnx_ir onnxruntime onnxscript
+opentelemetry opentelemetry_api opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
+opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk
+opentelemetry_semantic_conventions packaging pandas parso pathspec pexpect pil pillow platformdirs pluggy pre_commit
+pre_commit_hooks prettytable prompt_toolkit propcache protobuf psutil ptyprocess pure_eval py pyarrow pyasn1
+pyasn1_modules pycparser pydantic pydantic_core pygments pylab pyparsing pyright pytest python_dateutil python_discovery
+python_dotenv pytorch_lightning pyyaml pyzmq referencing regex regress requests rich rpds rpds_py ruamel ruamel_yaml
+ruff safetensors scikit_learn scipy setuptools shellingham sklearn skops smmap sniffio sqlalchemy sqlparse stack_data
+starlette sympy tensorboard tensorboard_data_server threadpoolctl tiny_agents tokenizers torch torch_xla torchaudio
+torchdata torchgen torchmetrics torchvision tornado tqdm traitlets transformers triton truststore typer typeshed_client
+typing_extensions typing_inspection tzdata urllib3 uv uvicorn uvloop validate_pyproject virtualenv wandb watchfiles
+wcwidth websockets werkzeug xxhash yaml yarl zipp zizmor zmq
 activate backend_test_tools cffi_gen_src check_added_large_files check_ast check_builtin_literals check_case_conflict
 check_docstring_first check_executables_have_shebangs check_json check_merge_conflict check_model check_node
-check_shebang_scripts_are_executable check_symlinks check_toml check_vcs_permalinks check_xml check_yaml
-deactivate debug_statement_hook destroyed_symlinks detect_aws_credentials detect_private_key detect_secrets_hook
-dmypy double_quote_string_fixer end_of_file_fixer f2py file_contents_sorter fix_byte_order_marker
-forbid_new_submodules gunicornc huey_consumer identify_cli jupyter_migrate jupyter_troubleshoot jupyter_trust
-mako_render markdown_py mixed_line_ending name_tests_test no_commit_to_branch normalizer numpy_config
-onnxruntime_test pip pip3 pre_commit_hooks_removed pretty_format_json pyftmerge pyftsubset pygmentize python python3
-pythonw requirements_txt_fixer sort_simple_yaml sqlformat stubgen stubtest torchfrtrace torchrun
-trailing_whitespace_fixer ttx wb wheel
+check_shebang_scripts_are_executable check_symlinks check_toml check_vcs_permalinks check_xml check_yaml deactivate
+debug_statement_hook debugpy_adapter destroyed_symlinks detect_aws_credentials detect_private_key detect_secrets_hook
+dmypy double_quote_string_fixer end_of_file_fixer f2py file_contents_sorter fix_byte_order_marker forbid_new_submodules
+gunicornc huey_consumer identify_cli ipython3 jupyter_execute jupyter_kernel jupyter_kernelspec jupyter_migrate
+jupyter_run jupyter_troubleshoot jupyter_trust mako_render markdown_py mixed_line_ending name_tests_test
+no_commit_to_branch normalizer numpy_config onnxruntime_test pip pip3 pre_commit_hooks_removed pretty_format_json
+pyftmerge pyftsubset pygmentize python python3 pythonw requirements_txt_fixer sort_simple_yaml sqlformat stubgen
+stubtest torchfrtrace torchrun trailing_whitespace_fixer ttx wb wheel
 """
 TAKEN = {*NAMES.split(), *sys.stdlib_module_names, *keyword.kwlist, *keyword.softkwlist}
 

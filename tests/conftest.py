@@ -27,6 +27,8 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 PROGRAMS = ROOT / "tests/programs"
 QUESTIONS = {key: value for key, value in json.loads((ROOT / "cookiecutter.json").read_text()).items() if key[0] != "_"}
 CHOICES = {key: value for key, value in QUESTIONS.items() if isinstance(value, list)}
+# What runs a notebook, which `uv run --with jupyter` brings to a project.
+NOTEBOOKS = {"ipykernel>=7,<8", "nbclient>=0.10,<1"}
 SINGLE_ANSWERS = [(option, answer) for option, answers in CHOICES.items() for answer in answers]
 
 
@@ -64,6 +66,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         requirements |= {*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]}
         requirements |= set(itertools.chain(*settings["project"]["optional-dependencies"].values()))
         day = os.environ.get("UV_EXCLUDE_NEWER", settings["tool"]["uv"]["exclude-newer"])
+    requirements |= NOTEBOOKS
     for readme in ROOT.glob("recipes/*/README.md"):
         for added in re.findall(r"^uv add (.*)$", readme.read_text(encoding="utf-8"), re.MULTILINE):
             requirements |= set(shlex.split(added))

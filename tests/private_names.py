@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# By name: the module or class of a library that has it, as an attribute of its own or of its instances.
+# By name: the module or class of a library that has it, as an attribute of its own or of its instances; or the
+# function that takes it as a key.
 TAKEN = {
     "_MEM_FORMAT_ENCODING": "torch.distributed.checkpoint.metadata",
+    "_IS_INTERACTIVE": "pytorch_lightning.trainer.connectors.accelerator_connector",
     "_StorageInfo": "torch.distributed.checkpoint.filesystem",
     "_actions": "jsonargparse.ArgumentParser",
+    "_basic_subprocess_cmd": "pytorch_lightning.strategies.launchers.subprocess_script",
     "_batches_that_stepped": "pytorch_lightning.loops.training_epoch_loop._TrainingEpochLoop",
     "_AutomaticOptimization": "pytorch_lightning.loops.optimization.automatic",
     "_LoggerConnector": "pytorch_lightning.trainer.connectors.logger_connector.logger_connector",
@@ -29,6 +32,7 @@ TAKEN = {
     "_compiled_call_impl": "torch.nn.Module",
     "_current_fx_name": "pytorch_lightning.LightningModule",
     "_exit": "os",
+    "_instantiator": "pytorch_lightning.core.saving._load_state",
     "_data_fetcher": "pytorch_lightning.loops.fit_loop._FitLoop",
     "_evaluation_loop": "pytorch_lightning.Trainer",
     "_forward_hooks": "torch.nn.Module",

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "uv run pytest": "test_born_green.py and test_workflows.py",
     "torchrun": "test_cluster.py",
     "uv run pre-commit run": "test_born_green.py",
+    "uv run --with jupyter": "test_python.py",
 }
 SHARDED = "--preset fsdp --preset cpu --trainer.devices 2 --trainer.max_epochs 1"
 

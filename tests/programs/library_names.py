@@ -29,7 +29,9 @@ def find(path):
 
 
 def has(owner, name):
-    """Whether a module or class has it, or the class declares it, or one of its methods sets it on its instance."""
+    """Whether a module or class has it, or the class declares it, or a method sets it; or a function names it."""
+    if inspect.isfunction(owner):
+        return f'"{name}"' in inspect.getsource(owner)
     kinds = owner.__mro__ if inspect.isclass(owner) else ()
     return hasattr(owner, name) or any(name in set_on_self(kind) | declared(kind) for kind in kinds)
 

@@ -1,6 +1,5 @@
 """Train, and note the numbers of the samples that each process loads: python seen.py fit [flags]."""
 
-import sys
 from pathlib import Path
 
 from lit_project.__main__ import main
@@ -17,4 +16,4 @@ def noted(self, request):
 
 
 batches.SeededDataset.__getitems__ = noted
-main(sys.argv[1:])
+main()  # of the command line, so that each process runs this script

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 
+import pytorch_lightning as pl
 from lit_project.__main__ import main
 from lit_project.engine.training import save_schedule
 from lit_project.engine.training.resume import LastCheckpoint
@@ -20,4 +21,4 @@ def stopped(self, trainer, *arguments):
 
 
 LastCheckpoint.on_train_batch_start = stopped
-main(sys.argv[2:])
+main(sys.argv[2:], callbacks=[pl.Callback()])  # with one of the caller's own, each process runs this script

@@ -287,7 +287,7 @@ def test_shared_weights_are_exported_once(tmp_path):
             self.one, self.other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, bias=False)
             self.other.weight = self.one.weight
 
-    ready, fresh = (Ready(torch.nn.Identity(), Tied()) for _ in range(2))
+    ready, fresh = (Ready(torch.nn.Identity(), Tied(), DataModule) for _ in range(2))
     exported.write_safetensors(ready, exported.examples_of([torch.ones(2)]), tmp_path / "model.safetensors")
     saved = weights.read(tmp_path / "model.safetensors")
     assert saved.keys() == {"one.weight", "one.bias"}

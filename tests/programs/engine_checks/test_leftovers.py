@@ -128,6 +128,13 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+class Threads(pl.Callback):
+    """How many threads torch has while a training trains."""
+
+    def on_train_end(self, *_):
+        self.number = torch.get_num_threads()
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_training_keeps_its_number_of_threads(short, stop_at, capfd):
     torch.set_num_threads(1)
@@ -136,8 +143,9 @@ def test_training_keeps_its_number_of_threads(short, stop_at, capfd):
         main(["fit", "--run=one", *short])
     stop_at(10_000)
     torch.set_num_threads(2)
-    main(["fit", "--run=one", *short])
-    assert torch.get_num_threads() == 1
+    threads = Threads()
+    main(["fit", "--run=one", *short], callbacks=[threads])
+    assert (threads.number, torch.get_num_threads()) == (1, 2)  # while it trains, and again after it
     assert "CPU threads per process: 1, as this training had before" in capfd.readouterr().err
 
 
@@ -149,8 +157,9 @@ def test_more_threads_than_there_are_cores_are_not_kept(short, stop_at, capfd):
         main(["fit", "--run=one", *short])
     stop_at(10_000)
     torch.set_num_threads(1)
-    main(["fit", "--run=one", *short])
-    assert torch.get_num_threads() == 1
+    threads = Threads()
+    main(["fit", "--run=one", *short], callbacks=[threads])
+    assert threads.number == 1
     assert "this is not exact" in capfd.readouterr().err
 
 

@@ -1,12 +1,13 @@
 """What the package offers to Python, and what a configuration or a checkpoint may name from its first import on."""
 
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import set_parsing_settings
 
 if TYPE_CHECKING:  # importing torch takes seconds, which `--help` does without
-    from torch import nn
+    from .engine.saving.ready import Ready
 
 # Class paths are imported and called. These hold what a run is built from, and nothing that runs a given command or
 # file; for a package of your own, add its name.
@@ -27,8 +28,10 @@ ALLOWED = [
 set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED)
 
 
-def load(source: str | PathLike[str]) -> "nn.Module":
+def load(source: str | PathLike[str]) -> "Ready":
     """A trained model, ready for raw inputs: `load("runs/first")(inputs)` is {name: an entry for each input}.
+
+    Its attribute `model` is the Model, and `data` the DataModule of the training, of which nothing has been prepared.
 
     Args:
         source: a run folder (of which the best checkpoint is taken), a checkpoint in one, or an exported folder.
@@ -40,3 +43,15 @@ def load(source: str | PathLike[str]) -> "nn.Module":
     from .engine.command.load import load
 
     return load(source, project()).ready
+
+
+def newest_run() -> Path:
+    """The folder of the newest run, which `test` and `predict` use too.
+
+    Raises:
+        RunError: if there is none yet.
+    """
+    from .__main__ import project
+    from .engine.command.choice import newest_run
+
+    return newest_run(project())

@@ -16,6 +16,10 @@ class RunError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: IPython asks for it, and would show how the engine came here."""
+        return [f"error: {self}", *([f"try: {self.hint}"] if self.hint else [])]
+
 
 class BadSetting(RunError):
     """A setting has a value that it cannot have.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import RunError
 from ..saving.runs import CONFIG, Runs
 from . import configurations, manifest
-from .arguments import RunFlags, expand_presets, refuse_contradictions, split_run_flags
+from .arguments import RunFlags, expand_presets, refuse_contradictions, runs_folder, split_run_flags
 from .project import Project
 from .question import Question, refuse_unanswerable, split_question
 
@@ -61,6 +61,15 @@ def choose(args: list[str], project: Project) -> Choice:
     own_settings = saved_settings(source) if source else {}
     flags, typed = configurations.read_all_in(expand_presets(flags, project.presets))
     return Choice(stage, run_flags, runs, source, trained, own_settings, flags, typed, question)
+
+
+def newest_run(project: Project) -> Path:
+    """The newest run of those in the folder of all runs; RunError if there is none."""
+    runs = Runs(Path(runs_folder(project)), project.variable("RUN"))
+    run = runs.trained(None, None)
+    if run is None:
+        raise RunError(f"there is no run yet in {runs.folder.absolute()}", f"{project.program} fit")
+    return run
 
 
 def saved_settings(run: Path) -> dict[str, Any]:

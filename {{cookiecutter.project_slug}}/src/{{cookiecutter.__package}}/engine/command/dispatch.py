@@ -5,9 +5,12 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 
 from ..errors import Finished, RunError, Stopped
+from . import other_processes
 from .arguments import naming
+from .caller import unchanged_process
 from .output import lasting_output
 from .project import Project
 from .tracebacks import is_of_engine, own_line
@@ -38,7 +41,23 @@ def run(args: list[str] | None, project: Project) -> None:
         SystemExit: with code 2, after a line on the standard error and perhaps one with what to try, for what the
             user can mend; with 130, 138 or 143 when the command was stopped by SIGINT, SIGUSR1 or SIGTERM.
     """
+    call = next(other_processes.calls)
+    taking_part = other_processes.call_to_take_part_in(project)
+    if taking_part and call < taking_part:
+        return  # the first process has run it
+    if taking_part and call > taking_part:
+        sys.exit()  # after a call that has failed, if the script goes on
+    if args is not None:
+        project = replace(project, to_start=other_processes.to_start(project, args))
     args = sys.argv[1:] if args is None else args
+    with unchanged_process():
+        other_processes.announce(project, call)
+        run_command(args, project)
+    if taking_part:
+        sys.exit()  # what follows in a script is for the first process alone
+
+
+def run_command(args: list[str], project: Project) -> None:
     shows_all = TRACEBACK in args or project.environment("TRACEBACK") is not None
     args = [arg for arg in args if arg != TRACEBACK]
     try:

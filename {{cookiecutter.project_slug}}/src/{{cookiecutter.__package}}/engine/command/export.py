@@ -13,6 +13,8 @@ from ..errors import RunError
 from ..saving.atomic import new_folder, write_text
 from ..saving.runs import Runs
 from .arguments import FlagParser, refuse_contradictions, split_run_flags
+from .caller import unchanged_torch
+from .log_lines import without_irrelevant_messages
 from .project import Project
 
 FOLDER = "export"
@@ -63,19 +65,19 @@ def refuse_other_folder(folder: Path) -> None:
         raise RunError(f"{folder} exists and is no export, so nothing is written there", "move it")
 
 
+@unchanged_torch()
+@without_irrelevant_messages()
 def export(run: Path, ckpt_path: str | None, formats: list[str], project: Project) -> None:
     """Write all files into a folder beside, check them, and move it to its place; print how far they agree."""
     from ..saving import checkpoints, exported
     from .load import SETTINGS, load
-    from .log_lines import silence_irrelevant_messages
     from .model_card import measured, model_card, shown
     from .strangers import refuse_links
 
-    silence_irrelevant_messages()
     refuse_links(run)
     path = checkpoints.find(run, ckpt_path)
     loaded = load(path, project)
-    examples = exported.examples_of(samples_of(loaded.data))
+    examples = exported.examples_of(samples_of(loaded.ready.data))
     answers = exported.answers_of(loaded.ready, examples)
     writers: dict[str, Callable[..., None]] = {
         "onnx": exported.write_onnx,

@@ -34,14 +34,12 @@ class Loaded(NamedTuple):
     """A trained model, with what it was loaded from.
 
     Args:
-        ready: the model, in eval mode.
-        data: the DataModule to which its preprocessing belongs.
+        ready: the model, in eval mode, with the DataModule to which its preprocessing belongs.
         settings: the sections `model` and `data` of its settings, without secrets.
         path: the file with its weights.
     """
 
     ready: Ready
-    data: pl.LightningDataModule
     settings: Settings
     path: Path
 
@@ -57,7 +55,7 @@ def load(source: str | os.PathLike[str], project: Project) -> Loaded:
     parts = project.load_parts()
     settings = settings_in(file, project, parts)
     model, data = build(file, settings, parts)
-    ready = Ready(preprocessing_of(data), model)
+    ready = Ready(preprocessing_of(data), model, data)
     refuse_without_answers(model)
     if path.suffix == ".safetensors":
         fill(ready, weights.read(path), path)
@@ -67,7 +65,7 @@ def load(source: str | os.PathLike[str], project: Project) -> Loaded:
         checkpoints.refuse_other_model(path, saved["state_dict"], model.state_dict(), older(file))
         model.on_load_checkpoint(saved)
         model.load_state_dict(saved["state_dict"])
-    return Loaded(ready, data, without_secrets(settings), path)
+    return Loaded(ready, without_secrets(settings), path)
 
 
 def find(source: Path, program: str) -> tuple[Path, Path]:

@@ -3,6 +3,9 @@
 import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 # A pattern of each warning, and where it comes from.
 IRRELEVANT_WARNINGS = (
@@ -26,12 +29,22 @@ IRRELEVANT_MESSAGES = (
 )
 
 
-def silence_irrelevant_messages() -> None:
-    """Silence Lightning's messages that users cannot act on."""
-    for module in ("utilities.rank_zero", "accelerators.cuda"):
-        logging.getLogger(f"pytorch_lightning.{module}").addFilter(is_relevant)
-    for pattern in IRRELEVANT_WARNINGS:
-        warnings.filterwarnings("ignore", pattern)
+@contextmanager
+def without_irrelevant_messages() -> Iterator[None]:
+    """Silence Lightning's messages that users cannot act on, for as long as a command runs."""
+    loggers = [logging.getLogger(f"pytorch_lightning.{name}") for name in ("utilities.rank_zero", "accelerators.cuda")]
+    outside: list[Any] = warnings.filters  # type: ignore[assignment] # a list, which typeshed calls a sequence
+    with ExitStack() as at_end, warnings.catch_warnings():
+        for logger in loggers:
+            logger.addFilter(is_relevant)
+            at_end.callback(logger.removeFilter, is_relevant)
+        for pattern in IRRELEVANT_WARNINGS:
+            warnings.filterwarnings("ignore", pattern)
+        ours = list(warnings.filters)
+        try:
+            yield
+        finally:  # libraries add filters when they are imported, which is once: those outlast the command
+            outside[:0] = [entry for entry in warnings.filters if entry not in ours]
 
 
 def is_relevant(record: logging.LogRecord) -> bool:

@@ -11,6 +11,7 @@ from ..devices.memory import Training, readable
 from ..errors import RunError, require
 from .arguments import expand_presets
 from .bounds import flags_in_full, refuse_out_of_bounds
+from .caller import unchanged_torch
 from .library_errors import as_mistake
 from .mistakes import parse
 from .project import Parts, Project
@@ -20,6 +21,7 @@ COLUMNS = ("strategy", "devices", "samples", "parameters", "gradients", "optimiz
 ROW = "{:10} {:>7} {:>7} {:>10} {:>9} {:>9} {:>11} {:>8}"
 
 
+@unchanged_torch()
 def main(args: list[str], project: Project) -> None:
     """Estimate what lies on one device under each strategy, with the settings that `fit` would take.
 

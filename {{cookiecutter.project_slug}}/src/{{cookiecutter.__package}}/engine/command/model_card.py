@@ -69,7 +69,7 @@ def model_card(
         metrics: what was measured.
         agreement: by format and batch size, how far the answers differ from the model's.
     """
-    model, data = loaded.ready.model, loaded.data
+    model, data = loaded.ready.model, loaded.ready.data
     about = {"Network": getattr(model, "network", model), "Loss": model.objective, "Data": data}
     name = f"{project.program} {run.name}"
     use = [

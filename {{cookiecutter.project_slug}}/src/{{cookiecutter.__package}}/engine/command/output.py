@@ -39,14 +39,27 @@ class Lasting:
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
     """Write all that is printed meanwhile; OSError if that is not possible, as on a full disk."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # in a log file, lines would come in blocks
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream and Lasting(stream) for stream in streams)
+    with in_whole_lines(sys.stdout):
+        sys.stdout, sys.stderr = (stream and Lasting(stream) for stream in streams)
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                if stream:
+                    stream.flush()
+            sys.stdout, sys.stderr = streams
+
+
+@contextlib.contextmanager
+def in_whole_lines(stream: TextIO) -> Iterator[None]:
+    """Have a stream write each line at once, where a log file would get them in blocks."""
+    if not isinstance(stream, io.TextIOWrapper):  # none at all, or a notebook's
+        yield
+        return
+    line_buffering, errors = stream.line_buffering, stream.errors
+    stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream:
-                stream.flush()
-        sys.stdout, sys.stderr = streams
+        stream.reconfigure(line_buffering=line_buffering, errors=errors)

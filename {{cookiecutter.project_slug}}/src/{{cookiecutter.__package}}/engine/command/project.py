@@ -32,12 +32,14 @@ class Project:
         configs: the folder with default.yaml and presets/.
         load_parts: imports the project's parts; called by the commands that need torch.
         callbacks: callbacks of the caller's own, for each training, validation, test and prediction.
+        to_start: how another process of a command starts, from how Lightning would start it; None for Lightning's way.
     """
 
     package: str
     configs: Path
     load_parts: Callable[[], Parts]
     callbacks: "Sequence[pl.Callback]" = ()
+    to_start: Callable[[Callable[[], Sequence[str]]], Sequence[str]] | None = None
 
     @property
     def program(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import shlex
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from ..devices.launch import (
     launcher_settings,
     refuse_missing_hardware,
     refuse_missing_processes,
-    restored_environment,
+    started_by,
 )
+from ..devices.processes import end_others
 from ..devices.ranks import is_first_process
 from ..errors import BadSetting, RunError
 from ..saving import checkpoints, weights
@@ -44,10 +46,11 @@ from . import changes, configurations, reports
 from .answering import answering_of, lift_limits
 from .arguments import refuse_run_flags
 from .bounds import flags_in_full, refuse_out_of_bounds
+from .caller import unchanged_torch
 from .choice import Choice
 from .init_from import InitFrom, init_from
 from .library_errors import as_mistake, is_out_of_memory
-from .log_lines import silence_irrelevant_messages
+from .log_lines import without_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse_read, refuse_misnamed_strategy
 from .project import Project
 from .run_config import RunConfig, settings_of
@@ -58,9 +61,11 @@ from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks,
 
 def run_stage(chosen: Choice, args: list[str], project: Project, command_line: "type[CLI] | None" = None) -> None:
     """Run one of the commands, on CLI or one that is derived from it; RunError for what the user can mend."""
-    silence_irrelevant_messages()
+    apart = unchanged_torch(), without_irrelevant_messages(), started_by(project.to_start)
     try:
-        with ExitStack() as at_end, loggers.end_of_wandb_run(), restored_environment():
+        with ExitStack() as at_end, loggers.end_of_wandb_run():
+            for context in apart:
+                at_end.enter_context(context)
             (command_line or CLI)(chosen, args, project, at_end)
     except (MisconfigurationException, ArithmeticError, ImportError, RuntimeError, TypeError, ValueError) as error:
         if mistake := as_mistake(error, project.folder):
@@ -249,7 +254,7 @@ class CLI(LightningCLI):
             plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
             profiler = config.trainer.profiler or NoProfile()
             settings = {**switches_of_absent_callbacks(callbacks), **launched, **kwargs}
-            return super().instantiate_trainer(
+            trainer = super().instantiate_trainer(
                 callbacks=callbacks,
                 logger=logger,
                 plugins=plugins,
@@ -257,6 +262,8 @@ class CLI(LightningCLI):
                 default_root_dir=str(self.run),
                 **settings,
             )
+            self.at_end.push(partial(end_others, trainer.strategy.launcher))
+            return trainer
         except (ImportError, RuntimeError, TypeError) as error:
             if mistake := as_mistake(error, self.project.folder, is_new=True):
                 raise mistake from error

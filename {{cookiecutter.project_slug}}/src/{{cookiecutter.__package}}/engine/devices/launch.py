@@ -5,14 +5,17 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies.launchers import subprocess_script
+from pytorch_lightning.trainer.connectors import accelerator_connector
 
 from ..errors import RunError
 from .ranks import is_first_process, number_in
@@ -24,8 +27,6 @@ GPU_DEVICES = r"auto|-1|[1-9]\d*|\[\d+(,\d+)*\]|\d+(,\d*)+"
 STARTED_ELSEWHERE = ("MASTER_ADDR", "NODE_RANK", "LSB_JOBID")
 ON_THE_CPU = "--preset cpu or ddp-cpu"
 CUDA_HINT = f"{ON_THE_CPU}; a GPU that nvidia-smi lists needs a torch with CUDA"
-# What Lightning tells the processes that it starts, and then takes for a launcher's in a second command.
-TOLD = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 # By the name of an accelerator: whether it is here, what is missing if not, what to try then.
 ACCELERATORS: dict[str, tuple[Callable[[], bool], str, str]] = {
     "cuda": (CUDAAccelerator.is_available, f"torch {torch.__version__} finds no NVIDIA GPU", CUDA_HINT),
@@ -96,16 +97,21 @@ def end_with(parent: int) -> None:
 
 
 @contextmanager
-def restored_environment() -> Iterator[None]:
-    """Have the next command of this process, and other programs that it starts, start their processes themselves."""
-    before = {name: os.environ.get(name) for name in TOLD}
+def started_by(to_start: Callable[[Callable[[], Sequence[str]]], Sequence[str]] | None) -> Iterator[None]:
+    """Have Lightning start processes with another command than it would, also in a notebook, where it refuses to.
+
+    Args:
+        to_start: the command, from a function that gives Lightning's own; None for that.
+    """
+    own, is_interactive = subprocess_script._basic_subprocess_cmd, accelerator_connector._IS_INTERACTIVE
+    if to_start:
+        subprocess_script._basic_subprocess_cmd = partial(to_start, own)
+        accelerator_connector._IS_INTERACTIVE = False
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        subprocess_script._basic_subprocess_cmd = own
+        accelerator_connector._IS_INTERACTIVE = is_interactive
 
 
 def launcher_settings() -> dict[str, Any]:

@@ -98,6 +98,19 @@ def read(path: Path) -> dict[str, Any]:
         raise unreadable(path, error) from error
 
 
+def read_whole(source: str | Path) -> dict[str, Any]:
+    """What a checkpoint in one file holds; RunError for anything else, such as an address."""
+    refuse_address("load_from_checkpoint", str(source))
+    path = Path(source)
+    if path.is_dir():
+        raise RunError(f"{path} is in shards", "the command merge, and the file that it makes")
+    if not os.path.exists(path):
+        raise RunError(f"there is no checkpoint {path.absolute()}")
+    saved = read(path)
+    refuse_incomplete(path, saved, WEIGHTS)
+    return saved
+
+
 def refuse_incomplete(path: Path, saved: object, parts: dict[str, type]) -> None:
     """Raise RunError for the first part that a checkpoint lacks."""
     content = saved if isinstance(saved, dict) else {}

@@ -16,12 +16,14 @@ class Ready(nn.Module):
     Args:
         preprocessing: from inputs as users have them to those that the model was trained on.
         model: a trained model, whose objective has the method `answers`.
+        data: the DataModule of its training, of which nothing has been prepared.
     """
 
-    def __init__(self, preprocessing: nn.Module, model: pl.LightningModule) -> None:
+    def __init__(self, preprocessing: nn.Module, model: pl.LightningModule, data: pl.LightningDataModule) -> None:
         super().__init__()
         self.preprocessing = preprocessing
         self.model = model
+        self.data = data
         self.eval().requires_grad_(False)
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:

@@ -3,11 +3,15 @@
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 
 from ..saving.atomic import part_of
 from .metrics_file import is_whole, metrics_file_of, read
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FILE = "curves.png"
 Points = list[tuple[int, float]]  # (optimizer step, value)
@@ -41,12 +45,22 @@ def draw_if_missing(run: Path) -> None:
 
 
 def draw(run: Path) -> None:
-    """One panel per metric, training and validation together, from run/metrics.csv into run/curves.png."""
+    """From run/metrics.csv into run/curves.png."""
+    figure = curves_of(run)
+    if figure is None:
+        return
+    part = part_of(run / FILE)
+    figure.savefig(part, dpi=120, format="png")
+    os.replace(part, run / FILE)
+
+
+def curves_of(run: Path) -> "Figure | None":
+    """One panel per metric, training and validation together, as far as a run has come; None without metrics."""
     from matplotlib.figure import Figure  # a second to import, needed only now
 
     panels = read_panels(run / "metrics.csv")
     if not panels:
-        return
+        return None
     figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="constrained")
     for axes, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for label, points in curves.items():
@@ -54,9 +68,7 @@ def draw(run: Path) -> None:
         axes.set(title=name, xlabel="optimizer step")
         axes.grid(alpha=0.3)
         axes.legend()
-    part = part_of(run / FILE)
-    figure.savefig(part, dpi=120, format="png")
-    os.replace(part, run / FILE)
+    return figure
 
 
 def read_panels(path: Path) -> dict[str, dict[str, Points]]:

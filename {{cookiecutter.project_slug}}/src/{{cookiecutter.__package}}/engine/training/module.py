@@ -2,17 +2,20 @@
 
 import copy
 import inspect
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, cast
 
 import pytorch_lightning as pl
+from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from typing_extensions import Self
 
 from ..devices.processes import weigh_by_share
 from ..devices.sharding import shard
+from ..saving import checkpoints
 from .loop_state import is_logged, log_again, running_set
 from .samples import count_samples
 from .sets import Measures, StageMetrics
@@ -32,8 +35,23 @@ class EngineModule(pl.LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path | IO[Any], *args: Any, **kwargs: Any) -> Self:
-        """Lightning's, which would run code from a checkpoint that it is given by its http address."""
-        return super().load_from_checkpoint(checkpoint_path, *args, **{**kwargs, "weights_only": True})
+        """Lightning's, but for code in the file, which would run if it came by its http address.
+
+        Args:
+            checkpoint_path: a checkpoint of this model, from any folder.
+            args, kwargs: Lightning's, and arguments of the model in place of those that it was trained with, such as
+                a network that was built by hand.
+
+        Raises:
+            RunError: for a file that is none, or that could run code.
+        """
+        kwargs = {**kwargs, "weights_only": True}
+        if isinstance(checkpoint_path, str | Path):
+            saved = checkpoints.read_whole(checkpoint_path)
+            kwargs = {**built(cls, saved.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}), kwargs), **kwargs}
+        with warnings.catch_warnings():  # about what Lightning uses of jsonargparse
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
 
     def save_hyperparameters(self, *args: Any, frame: FrameType | None = None, **kwargs: Any) -> None:
         """Lightning's, but for objects: a checkpoint of plain values can be loaded without running code.
@@ -43,7 +61,9 @@ class EngineModule(pl.LightningModule):
         """
         # Lightning reads the arguments of the calling __init__ from its frame, which is one further up than it expects.
         caller = frame or cast(FrameType, inspect.currentframe()).f_back
-        super().save_hyperparameters(*args, frame=caller, **kwargs)
+        with warnings.catch_warnings():  # that modules are in the checkpoint twice, which they are not
+            warnings.filterwarnings("ignore", ".*is an instance of `nn.Module`")
+            super().save_hyperparameters(*args, frame=caller, **kwargs)
         for name, value in list(self.hparams.items()):
             if isinstance(value, nn.Module) or is_function(value):
                 del self.hparams[name]
@@ -102,6 +122,22 @@ class EngineModule(pl.LightningModule):
         # As copy.deepcopy does without this method, but with the entries of the memo above.
         copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return copied
+
+
+def built(model: type[pl.LightningModule], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a checkpoint describes, as objects, if some are given for others; nothing otherwise.
+
+    Lightning would hand all of them to the command line's parser, which makes objects and takes none.
+    """
+    arguments = inspect.signature(model).parameters
+    objects = {name for name in arguments if isinstance(given.get(name), nn.Module) or is_function(given.get(name))}
+    if "_instantiator" not in saved or not objects:
+        return {}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(model, "model", skip=objects, instantiate=False, fail_untyped=False)
+    described = {name: value for name, value in {**saved, **given}.items() if name in arguments and name not in objects}
+    made = parser.instantiate(parser.parse_object({"model": described})).get("model", {})
+    return {**dict(made.items()), "_instantiator": None}
 
 
 def is_function(value: object) -> bool:
