@@ -69,6 +69,7 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     from .load import SETTINGS, load
     from .log_lines import silence_irrelevant_messages
     from .model_card import measured, model_card, shown
+    from .older import code_in_front
     from .strangers import refuse_links
 
     silence_irrelevant_messages()
@@ -90,7 +91,7 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     metrics = measured(run, path)
     signature = exported.signature(examples, answers)
     with new_folder(run / FOLDER, replaces=True) as folder:
-        write_text(folder / SETTINGS, yaml.safe_dump(loaded.settings, sort_keys=False))
+        write_text(folder / SETTINGS, yaml.safe_dump({**loaded.settings, "code": code_in_front()}, sort_keys=False))
         write_text(folder / SIGNATURE, json.dumps(signature, indent=2) + "\n")
         write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         agreement = {}
