@@ -104,6 +104,8 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     print(f"{'format':13}" + "".join(f"{f'batch of {size}':>12}" for size in exported.BATCH_SIZES))
     for name, differences in agreement.items():
         print(f"{name:13}" + "".join(f"{shown(difference):>12}" for difference in differences.values()))
+    for kind in exported.other_floats(checkpoints.read(path)["state_dict"], loaded.ready):
+        print(f"\nWeights:     {kind} in the checkpoint, float32 in the export")
     print(f"\nCheckpoint:  {loaded.path}\nExported:    {(run / FOLDER).resolve()}")
 
 
