@@ -27,8 +27,10 @@ def weights_in(run):
 
 def use(name):
     run = Path("runs", name)
-    path, saved = weights_in(run)
     settings = yaml.safe_load((run / "config.yaml").read_text())
+    if not (run / "checkpoints/last.ckpt").is_dir():  # in shards, a training goes on as it began
+        main(["fit", "--run", name, *ON_CPU, f"--trainer.max_epochs={settings['trainer']['max_epochs'] + 1}"])
+    path, saved = weights_in(run)
     exact = settings["trainer"]["precision"] in (None, "32-true")
     tolerance = 1e-5 if exact else 2e-2
     data = DataModule(**settings["data"])
@@ -60,8 +62,6 @@ def use(name):
     averaged = saved.get("current_model_state")
     if averaged:  # the weights as they are without the averages
         assert any(not torch.equal(averaged[key], saved["state_dict"][key]) for key in averaged)
-    if not (run / "checkpoints/best.ckpt").is_dir():  # in shards, a training goes on as it began
-        main(["fit", "--run", name, *ON_CPU, f"--trainer.max_epochs={settings['trainer']['max_epochs'] + 1}"])
 
 
 for name in sys.argv[1:]:
