@@ -37,11 +37,11 @@ def network_with(monkeypatch, change):
     network = load_parts().model.__init__.__annotations__["network"]
     build = network.__init__
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def build_and_change(self, width: int, dropout: float) -> None:
         build(self, width, dropout)
         change(self)
 
-    monkeypatch.setattr(network, "__init__", __init__)
+    monkeypatch.setattr(network, "__init__", build_and_change)
 
 
 def renamed(network):
