@@ -84,6 +84,12 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+def measured(run_folder: Path) -> dict[str, float]:
+    """What `test` has measured."""
+    figures = json.loads((run_folder / "test.json").read_text(encoding="utf-8"))
+    return {name: figure for name, figure in figures.items() if name != "checkpoint"}
+
+
 # Flags of `fit` and `test`: one epoch of three batches.
 SHORT = ["--trainer.max_epochs=1", "--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
 SHORT += ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2", "--trainer.limit_test_batches=2"]

@@ -3,13 +3,12 @@
 tests/teams/NAME holds the files of a team, each at its place in the project.
 """
 
-import json
 import re
 import shlex
 import signal
 
 import pytest
-from conftest import OWN_TESTS, ROOT, run
+from conftest import OWN_TESTS, ROOT, measured, run
 from team import ON_CPU, PACKAGE, QUIET, Team
 
 TEAMS = ROOT / "tests/teams"
@@ -38,7 +37,7 @@ def test_table_is_trained_tested_and_told_how_much_memory_it_takes(table, capsys
     assert "positive_weight: 3.0" in settings
     assert settings.count("lit_project.confusion.ConfusionMatrix") == 1
     table("test", "--run=one", *QUIET)
-    metrics = json.loads((run_folder / "test.json").read_text())
+    metrics = measured(run_folder)
     assert metrics.keys() == {"test/loss", "test/accuracy", "test/auroc"}
     assert metrics["test/auroc"] > 0.7
     assert "one device" in table("memory")
@@ -116,7 +115,7 @@ def own_module(tmp_path_factory, python):
 
 def test_own_module_is_trained_tested_and_used(own_module):
     own_module("test", "--run=one", *QUIET)
-    assert json.loads((own_module.project / "runs/one/test.json").read_text()).keys() == {"test_mse"}
+    assert measured(own_module.project / "runs/one").keys() == {"test_mse"}
     own_module("predict", "--run=one", *QUIET)
     answers = "torch.load('runs/one/predictions.pt', weights_only=True)"
     assert own_module.evaluate(f"{{key: len(value) for key, value in {answers}.items()}}") == {"x": 16, "y": 16}
@@ -207,7 +206,7 @@ def test_parameter_of_an_objective_is_sharded_and_learns_as_in_one_process(learn
     assert learnable.evaluate(difference) < 1e-4
     learnable("test", "--run", "shards", *SHARDED, processes=2)
     learnable("test", "--run", "alone", *QUIET)
-    one, two = (json.loads((learnable.project / f"runs/{name}/test.json").read_text()) for name in ("alone", "shards"))
+    one, two = (measured(learnable.project / "runs" / name) for name in ("alone", "shards"))
     assert two == pytest.approx(one, abs=1e-4)
 
 
@@ -263,7 +262,7 @@ def test_averaged_teacher_in_shards_is_that_of_one_process(teacher):
     assert teacher.evaluate(f"{weights}(checkpoint('shards', 'last.merged')['state_dict'])") > 1e-3
     teacher("test", "--run", "shards", *SHARDED, processes=2)
     teacher("test", "--run", "alone", *QUIET)
-    one, two = (json.loads((teacher.project / f"runs/{name}/test.json").read_text()) for name in ("alone", "shards"))
+    one, two = (measured(teacher.project / "runs" / name) for name in ("alone", "shards"))
     assert two == pytest.approx(one, abs=1e-4)
 
 

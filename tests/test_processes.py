@@ -1,7 +1,6 @@
 """Several processes train like one: the presets of several devices, run for real on the CPU."""
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import CHOICES, PROGRAMS, bake_into, environment, run
+from conftest import CHOICES, PROGRAMS, bake_into, environment, measured, run
 
 COMMAND = ["-m", "lit_project"]
 # The same network with no randomness of each process's own, and batches that two processes cannot halve.
@@ -132,25 +131,20 @@ def test_stopped_shards_go_on_with_two_processes_and_with_one(sharded, python):
     assert_alike(ours, theirs)
 
 
-def test_merged_shards_test_and_predict_in_one_process_like_the_shards(sharded, python):
-    best = "runs/two/checkpoints/best.ckpt"
-    on_cpu = [*COMMAND, "test", "--run", "two", "--preset", "cpu", *JUDGED]
-    refused = run([python, *on_cpu], sharded, code=2)
-    assert "lit-project: try: lit-project merge" in refused
-    export = [*COMMAND, "export", "--run", "two", "--format", "safetensors"]
-    assert f"lit-project: try: lit-project merge {best}" in run([python, *export], sharded, code=2)
-    assert "best.merged.ckpt" in run([python, *COMMAND, "merge", best], sharded)
-    assert "best.merged.ckpt" in run([python, *export], sharded)
+def test_shards_test_and_predict_in_one_process_like_in_two_and_merged(sharded, python):
+    best = "runs/two/checkpoints/best"
+    assert "best.merged.ckpt" in run([python, *COMMAND, "merge", f"{best}.ckpt"], sharded)
     metrics = []
-    merged = ["--preset", "cpu", "--ckpt_path", "runs/two/checkpoints/best.merged.ckpt"]
-    for name, how in (("shards", []), ("merged", merged)):
+    on_cpu = ["--preset", "cpu"]
+    for name, how in (("shards", []), ("alone", on_cpu), ("merged", [*on_cpu, f"--ckpt_path={best}.merged.ckpt"])):
         run([python, *COMMAND, "test", "--run", "two", *JUDGED, *how], sharded)
-        metrics.append(json.loads((sharded / "runs/two/test.json").read_text()))
+        metrics.append(measured(sharded / "runs/two"))
         run([python, *COMMAND, "predict", "--run", "two", *JUDGED, *how], sharded)
         (sharded / "runs/two/predictions.pt").rename(sharded / f"{name}.pt")
-    assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
-    compare = "import torch; a, b = map(torch.load, ('shards.pt', 'merged.pt')); print(len(a), torch.equal(a, b))"
-    assert run([python, "-c", compare], sharded) == f"{3 * 7} True\n"
+    assert metrics[1] == metrics[2] == pytest.approx(metrics[0], rel=1e-5)
+    compare = "import torch; a, *b = map(torch.load, ('shards.pt', 'alone.pt', 'merged.pt'));"
+    compare += "print(len(a), *(torch.equal(a, other) for other in b))"
+    assert run([python, "-c", compare], sharded) == f"{3 * 7} True True\n"
 
 
 PLANT = """

@@ -150,7 +150,15 @@ def in_run(path):
     return shutil.copy(path, "runs/honest/checkpoints/planted.ckpt")
 
 
+def answer(ending):
+    """The planted file as an input of the user's own."""
+    question = ["predict", "--run", "honest", *SHORT, "--output", "answers.csv", "--overwrite"]
+    return lambda path: main([*question, "--input", shutil.copy(path, f"planted{ending}")])
+
+
+INPUTS = {f"input{ending}": answer(ending) for ending in (".csv", ".parquet")}
 ENTRIES = {
+    **INPUTS,
     "load_from_checkpoint": load,
     **{stage: command(stage) for stage in ("fit", "validate", "test", "predict")},
     "init_from": lambda path: main(["fit", "--run", "begun", "--fresh", *SHORT, "--init_from", str(path)]),
@@ -172,7 +180,7 @@ def test_payload_is_live(planted, payload):
 def test_no_checkpoint_runs_code(planted, monkeypatch, payload, entry):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # where somebody asked torch to trust every file
     path = planted(payload)
-    if payload in SETTINGS and entry not in ("load_from_checkpoint", "load_export"):
+    if payload in SETTINGS and entry not in ("load_from_checkpoint", "load_export", *INPUTS):
         ENTRIES[entry](path)  # the commands take settings from the run's configuration, never from a checkpoint
     else:
         with pytest.raises((Exception, SystemExit)):

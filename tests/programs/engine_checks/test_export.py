@@ -1,6 +1,7 @@
 """A trained model from Python, and exported: the same answers, and files that are whole or not there at all."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,7 @@ def test_export_is_described(run):
         {"name": "p0", "dtype": "float32", "shape": ["batch"]},
     ]
     tested = json.loads((run / "test.json").read_text())
+    assert tested.pop("checkpoint")["path"] == "checkpoints/best.ckpt"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test"] == tested
     assert metrics["checkpoint"].keys() == {"file", "epoch", "step", "val/loss"}
@@ -106,10 +108,29 @@ def test_export_is_described(run):
     assert "lit-project fit --run one" in card.text
 
 
-def test_metrics_of_another_checkpoint_are_left_out(run):
-    (run / "checkpoints/best.ckpt").touch()  # as by a training that went on since
-    main(["export", "--run", "one", *QUICK])
-    assert "test" not in json.loads((run / "export/metrics.json").read_text())
+def exported_metrics(run, *flags):
+    main(["export", "--run", run.name, *QUICK, *flags])
+    return json.loads((run / "export/metrics.json").read_text())
+
+
+def test_figures_stay_those_of_the_checkpoint_wherever_and_whenever_its_run_is_copied(run):
+    shutil.copytree(run, "runs/two", copy_function=shutil.copyfile)  # with other times
+    os.utime("runs/two/test.json", (0, 0))
+    assert exported_metrics(Path("runs/two"))["test"]
+
+
+def test_figures_of_another_checkpoint_are_left_out(run):
+    assert "test" not in exported_metrics(run, "--ckpt_path=last")
+    main(["test", "--run", "one", "--ckpt_path=last", *ONCE])
+    assert "test" in exported_metrics(run, "--ckpt_path=last")
+    assert "test" not in exported_metrics(run)
+    main(["test", "--run", "one", *ONCE])
+    saved = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    saved["state_dict"]["network.head.1.bias"] += 1  # as by a training that began anew and got as far
+    torch.save(saved, run / "checkpoints/best.ckpt")
+    assert "test" not in exported_metrics(run)
+    (run / "test.json").write_text("{}")  # of an earlier engine
+    assert "test" not in exported_metrics(run)
 
 
 def test_onnx_has_the_names_of_the_signature(run, expected):

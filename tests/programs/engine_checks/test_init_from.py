@@ -99,7 +99,7 @@ def test_safetensors_are_read_with_their_package_or_refused_without_it(old, shor
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     told = refused("fit", "--run", "new", *short, "--init_from=plain.safetensors")
     assert "needs the package safetensors" in told
-    assert "try: uv add safetensors" in told
+    assert "try: uv run --extra export" in told
     package = types.SimpleNamespace(load_file=lambda path: old)
     monkeypatch.setitem(sys.modules, "safetensors.torch", package)
     assert same(begun(["--run", "new", *short, "--init_from=plain.safetensors"]), old)
@@ -200,7 +200,7 @@ def test_half_done_run_that_began_with_new_weights_is_left_alone(old, short, sto
         (["fit", "--init_from="], "--init_from is empty"),
         (["test", "--init_from=old"], "test uses a trained model"),
         (["fit", "--init_from=runs"], "neither a run nor a checkpoint"),
-        (["fit", "--init_from=shards.ckpt"], "lit-project merge shards.ckpt"),
+        (["fit", "--init_from=shards.ckpt"], "shards.ckpt cannot be loaded: the file is damaged or no checkpoint"),
         (["fit", "--init_from=empty.pt"], "holds no weights"),
         (["fit", "--init_from=other.pt"], "is missing in it"),
         (["fit", "--init_from=other.pt", "--init_partial"], "has the name and the shape of one of this"),

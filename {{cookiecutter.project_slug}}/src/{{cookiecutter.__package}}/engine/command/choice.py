@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import RunError
-from ..saving.runs import CONFIG, Runs
-from . import configurations, manifest
+from ..saving.runs import CONFIG, Runs, checkpoint_of
+from . import configurations, init_from, manifest
 from .arguments import RunFlags, expand_presets, refuse_contradictions, runs_folder, split_run_flags
 from .project import Project
 from .question import Question, refuse_unanswerable, split_question
@@ -54,6 +54,7 @@ def choose(args: list[str], project: Project) -> Choice:
         source = runs.unfinished(name, run_flags.fresh)
     else:
         trained = source = runs.trained(name, ckpt_path)
+    refuse_missing(run_flags, runs, trained)
     if source:
         manifest.refuse_newer(source)
     if question:
@@ -70,6 +71,14 @@ def newest_run(project: Project) -> Path:
     if run is None:
         raise RunError(f"there is no run yet in {runs.folder.absolute()}", f"{project.program} fit")
     return run
+
+
+def refuse_missing(flags: RunFlags, runs: Runs, trained: Path | None) -> None:
+    """Raise RunError for a checkpoint or weights that are not there."""
+    if flags.ckpt_path:
+        checkpoint_of(trained, flags.ckpt_path)
+    if flags.init_from:
+        init_from.find(flags.init_from, runs)
 
 
 def saved_settings(run: Path) -> dict[str, Any]:

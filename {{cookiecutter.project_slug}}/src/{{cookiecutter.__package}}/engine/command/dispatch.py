@@ -8,8 +8,8 @@ import traceback
 from dataclasses import replace
 
 from ..errors import Finished, RunError, Stopped
-from . import other_processes
-from .arguments import naming
+from . import configurations, other_processes
+from .arguments import expand_presets, naming
 from .caller import unchanged_process
 from .output import lasting_output
 from .project import Project
@@ -97,6 +97,9 @@ def dispatch(args: list[str], project: Project) -> None:
         raise RunError(f"expected one of {', '.join(COMMANDS)}, got {command}", f"{project.program} --help")
     # Lightning uses features that jsonargparse will remove; users can do nothing about it.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    if command in ("memory", "bench"):
+        args = [command, *expand_presets(args[1:], project.presets)]
+        configurations.read_all_in(args)  # what is wrong with them is told before torch is imported
     if command == "merge":
         from .merge import main
     elif command == "memory":
@@ -108,7 +111,7 @@ def dispatch(args: list[str], project: Project) -> None:
     else:
         from .choice import choose
 
-        chosen = choose(args, project)  # what is wrong with it is told before torch is imported
+        chosen = choose(args, project)  # here too
         from .stages import run_stage
 
         return run_stage(chosen, args, project)

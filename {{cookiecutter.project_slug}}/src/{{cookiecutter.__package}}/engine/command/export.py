@@ -72,6 +72,7 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     from ..saving import checkpoints, exported
     from .load import SETTINGS, load
     from .model_card import measured, model_card, shown
+    from .older import code_in_front
     from .strangers import refuse_links
 
     refuse_links(run)
@@ -92,7 +93,7 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     metrics = measured(run, path)
     signature = exported.signature(examples, answers)
     with new_folder(run / FOLDER, replaces=True) as folder:
-        write_text(folder / SETTINGS, yaml.safe_dump(loaded.settings, sort_keys=False))
+        write_text(folder / SETTINGS, yaml.safe_dump({**loaded.settings, "code": code_in_front()}, sort_keys=False))
         write_text(folder / SIGNATURE, json.dumps(signature, indent=2) + "\n")
         write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         agreement = {}
@@ -105,6 +106,8 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     print(f"{'format':13}" + "".join(f"{f'batch of {size}':>12}" for size in exported.BATCH_SIZES))
     for name, differences in agreement.items():
         print(f"{name:13}" + "".join(f"{shown(difference):>12}" for difference in differences.values()))
+    for kind in exported.other_floats(checkpoints.read(path)["state_dict"], loaded.ready):
+        print(f"\nWeights:     {kind} in the checkpoint, float32 in the export")
     print(f"\nCheckpoint:  {loaded.path}\nExported:    {(run / FOLDER).resolve()}")
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from ..errors import RunError
 from ..saving.atomic import write_text
-from ..saving.checkpoints import kept_in, refuse_address
-from ..saving.runs import Runs, is_run
-from ..saving.shards import INDEX
+from ..saving.runs import INDEX, Runs, is_run, kept_in, refuse_address
 from .arguments import RunFlags
 
 # Beside config.yaml and not in it, because that is also used for other runs, of which some go on from a checkpoint.
@@ -31,7 +29,7 @@ class InitFrom:
     path: str
 
 
-def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool, program: str) -> InitFrom | None:
+def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool) -> InitFrom | None:
     """The weights with which a run begins, or began: those of --init_from, else those that it remembers.
 
     A run that has not saved a checkpoint yet begins with them again. One that has goes on from that, so that a job
@@ -48,7 +46,7 @@ def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool, prog
             raise RunError(f"run {run.name} is half done and goes on from its own last.ckpt", hint)
         return recorded
     if flags.init_from is not None:
-        path = find(flags.init_from, runs, program)
+        path = find(flags.init_from, runs)
         return InitFrom(flags.init_from, flags.init_partial, str(path.resolve()))
     if flags.ckpt_path:
         return None
@@ -57,8 +55,8 @@ def init_from(flags: RunFlags, runs: Runs, run: Path, has_checkpoint: bool, prog
     return recorded
 
 
-def find(wanted: str, runs: Runs, program: str) -> Path:
-    """The file behind --init_from: a run's best checkpoint or its last one, or the file itself."""
+def find(wanted: str, runs: Runs) -> Path:
+    """The file behind --init_from: a run's best checkpoint or its last one, else a file, or a folder of shards."""
     refuse_address("--init_from", wanted)
     path = Path(wanted)
     for folder in (runs.folder / wanted, path):
@@ -67,11 +65,8 @@ def find(wanted: str, runs: Runs, program: str) -> Path:
             break
     if not os.path.exists(path):
         raise RunError(f"--init_from {wanted}: there is no such run or file; the newest runs: {runs.newest_names()}")
-    if path.is_dir():
-        if not (path / INDEX).exists():
-            raise RunError(f"--init_from {wanted} is a folder, but neither a run nor a checkpoint")
-        hint = f"{program} merge {path}, and --init_from with the file that it makes"
-        raise RunError(f"{path} is in shards, and --init_from reads one file", hint)
+    if path.is_dir() and not (path / INDEX).is_file():
+        raise RunError(f"--init_from {wanted} is a folder, but neither a run nor a checkpoint")
     return path
 
 

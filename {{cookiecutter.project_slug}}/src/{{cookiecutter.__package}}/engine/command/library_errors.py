@@ -30,6 +30,10 @@ KNOWN = {
     # DistributedDataParallel, before we can look
     "any parameters that require a gradient": ("nothing is trained: ", "train a part"),
     "but no `dataloader_idx`": ("", ""),  # several loaders
+    "has no attribute 'backbone'": (
+        "BackboneFinetuning trains a part of the model that is called backbone: ",
+        "--freeze.modules '[network.features]', which takes the names of any parts",
+    ),
 }
 OF_OPTIMIZERS = (RuntimeError, TypeError, ValueError, ZeroDivisionError)
 LIGHTNING = ("pytorch_lightning.", "lightning_fabric.")

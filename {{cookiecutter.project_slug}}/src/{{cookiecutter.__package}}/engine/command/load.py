@@ -13,14 +13,15 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import instantiate_module
 
 from ..errors import RunError
-from ..saving import checkpoints, shards, weights
+from ..saving import checkpoints, weights
 from ..saving.atomic import restore_previous
 from ..saving.ready import Ready, fill
-from ..saving.runs import CHECKPOINTS, CONFIG, is_run
+from ..saving.runs import CHECKPOINTS, CONFIG, is_run, kept_in, refuse_address
 from ..saving.secrets import without_secrets
 from . import configurations, manifest
 from .bounds import flags_in_full
 from .mistakes import Parser, shorten
+from .older import code_of, report_changed_code, what_to_try
 from .project import Parts, Project
 from .settings import folder_flags
 
@@ -50,7 +51,7 @@ def load(source: str | os.PathLike[str], project: Project) -> Loaded:
     Raises:
         RunError: if there is none, if it does not fit the code, or if the front lacks a method that it needs.
     """
-    checkpoints.refuse_address("load", os.fspath(source))
+    refuse_address("load", os.fspath(source))
     file, path = find(Path(source), project.program)
     parts = project.load_parts()
     settings = settings_in(file, project, parts)
@@ -60,11 +61,13 @@ def load(source: str | os.PathLike[str], project: Project) -> Loaded:
     if path.suffix == ".safetensors":
         fill(ready, weights.read(path), path)
     else:
-        saved = checkpoints.read(path)
+        saved = checkpoints.read_in_full(path)
         checkpoints.refuse_incomplete(path, saved, checkpoints.WEIGHTS)
-        checkpoints.refuse_other_model(path, saved["state_dict"], model.state_dict(), older(file))
+        checkpoints.refuse_other_model(path, saved["state_dict"], model.state_dict(), what_to_try(file.parent))
         model.on_load_checkpoint(saved)
         model.load_state_dict(saved["state_dict"])
+    kept = code_of(file.parent) if file.name == CONFIG else configurations.read(file).get("code")
+    report_changed_code(file.parent.name, kept)
     return Loaded(ready, without_secrets(settings), path)
 
 
@@ -79,25 +82,15 @@ def find(source: Path, program: str) -> tuple[Path, Path]:
             raise RunError(f"{source} was exported without {WEIGHTS}, which load reads", hint)
         return source / SETTINGS, source / WEIGHTS
     if is_run(source):
-        path = checkpoints.kept_in(source)
+        path = kept_in(source)
         if path is None:
             raise RunError(f"run {source.name} has no checkpoint yet")
-        return source / CONFIG, in_one_file(path, program)
+        return source / CONFIG, path
     run = source.absolute().parent.parent
     if source.absolute().parent.name != CHECKPOINTS or not is_run(run):
         wanted = f"a run, an exported folder, or a checkpoint in the folder {CHECKPOINTS} of a run"
         raise RunError(f"{source} is none of what load can take: {wanted}, whose {CONFIG} says how to build the model")
-    return run / CONFIG, in_one_file(source, program)
-
-
-def in_one_file(path: Path, program: str) -> Path:
-    """A checkpoint, or the file that `merge` made of one in shards, unless the shards are newer."""
-    merged, index = path.with_suffix(".merged.ckpt"), path / shards.INDEX
-    if not index.is_file():
-        return path
-    if merged.is_file() and merged.stat().st_mtime >= index.stat().st_mtime:
-        return merged
-    raise RunError(f"{path} is in shards", f"{program} merge {path}, and the same once more")
+    return run / CONFIG, source
 
 
 def settings_in(file: Path, project: Project, parts: Parts) -> Settings:
@@ -130,14 +123,9 @@ def build(file: Path, settings: Settings, parts: Parts) -> tuple[pl.LightningMod
             model = instantiate_module(parts.model, config.model.as_dict())
             data = instantiate_module(parts.data, config.data.as_dict())
     except (ImportError, RunError, TypeError, ValueError) as error:
-        raise RunError(f"{file} does not fit the code: {shorten(str(error))}", older(file)) from error
+        raise RunError(f"{file} does not fit the code: {shorten(str(error))}", what_to_try(file.parent)) from error
     model.configure_model()
     return model, data
-
-
-def older(file: Path) -> str:
-    """What to try with a run that does not fit the code any more."""
-    return f"the code of the commit in {file.parent / manifest.FILE}" if (file.parent / manifest.FILE).is_file() else ""
 
 
 def preprocessing_of(data: Any) -> Any:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError
 from ..saving.atomic import write_text
+from . import older
 
 if TYPE_CHECKING:  # whether a run can be read is asked before torch is imported
     import pytorch_lightning as pl
 
-FILE = "manifest.json"
+FILE = older.MANIFEST
 FORMAT = 1  # of the whole run folder; a later template reads the earlier ones
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy")
 
@@ -40,6 +41,7 @@ def write(run: Path, program: str, command: str, trainer: "pl.Trainer") -> None:
         "versions": versions((*PACKAGES, program)),
         "hardware": hardware(trainer),
         "seed": int(seed) if seed else None,
+        "code": older.code_in_front(),
     }
     write_text(run / FILE, json.dumps(manifest, indent=2) + "\n")
 

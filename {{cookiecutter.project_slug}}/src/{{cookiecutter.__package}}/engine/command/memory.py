@@ -9,7 +9,6 @@ from pytorch_lightning.cli import instantiate_module
 
 from ..devices.memory import Training, readable
 from ..errors import RunError, require
-from .arguments import expand_presets
 from .bounds import flags_in_full, refuse_out_of_bounds
 from .caller import unchanged_torch
 from .library_errors import as_mistake
@@ -33,7 +32,7 @@ def main(args: list[str], project: Project) -> None:
     parser.description = main.__doc__
     parser.add_argument("--devices", type=PositiveInt, nargs="+", default=[1, 8, 64, 1000], help="A row for each")
     parser.add_argument("--per_device", type=PositiveInt | None, help="Samples on each device")
-    config = parse(parser, [*folder_flags(project, parts), *expand_presets(args[1:], project.presets)])
+    config = parse(parser, [*folder_flags(project, parts), *args[1:]])
     if "batch_size" not in config.data and not config.per_device:
         raise RunError("the DataModule has no argument batch_size", "--per_device, the samples on each device")
     precision = str(config.trainer.precision or "32-true")

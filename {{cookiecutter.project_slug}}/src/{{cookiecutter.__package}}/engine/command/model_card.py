@@ -31,11 +31,7 @@ answers = load("FOLDER")(inputs)  # a tensor in; {name: tensor} out""",
 
 
 def measured(run: Path, path: Path) -> Metrics:
-    """What is known of a checkpoint: the metric by which it was chosen, and what `validate` and `test` have measured.
-
-    They measure the checkpoint that a command takes by default, so of another one, or one that is newer, they say
-    nothing.
-    """
+    """What is known of a checkpoint: the metric that chose it, and what `validate` and `test` have measured of it."""
     saved = checkpoints.read(path)
     chosen = {"file": path.name, "epoch": saved.get("epoch"), "step": saved.get("global_step")}
     metrics: Metrics = {"checkpoint": chosen}
@@ -43,11 +39,10 @@ def measured(run: Path, path: Path) -> Metrics:
         if isinstance(state, dict) and Path(str(state.get("best_model_path"))).name == path.name:
             chosen[state["monitor"]] = float(state["best_model_score"])
     for stage in ("validate", "test"):
-        file = run / f"{stage}.json"
-        is_of_it = file.is_file() and path == checkpoints.kept_in(run)
-        if is_of_it and file.stat().st_mtime >= path.stat().st_mtime:
-            with suppress(ValueError):  # damaged, so that it says nothing
-                metrics[stage] = json.loads(file.read_text(encoding="utf-8"))
+        with suppress(OSError, ValueError, TypeError, KeyError):  # missing or damaged, so that it says nothing
+            kept = json.loads((run / f"{stage}.json").read_text(encoding="utf-8"))
+            if kept.pop("checkpoint") == checkpoints.identity(path, run):
+                metrics[stage] = kept
     return metrics
 
 

@@ -11,6 +11,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+from ..saving import checkpoints
+from ..saving.atomic import write_text
 from ..saving.parts import Joined, rejects_of
 from ..saving.runs import is_run
 from ..training.display import is_terminal, say
@@ -70,11 +72,15 @@ def after_training(trainer: pl.Trainer, run: Path, project: Project) -> None:
 
 
 def after_measuring(trainer: pl.Trainer, run: Path, stage: str, prints_table: bool) -> None:
-    """Write what `validate` or `test` measured as validate.json or test.json, and print its table."""
-    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    """Write what `validate` or `test` measured, and of which checkpoint, and print the table of it.
+
+    It is written as validate.json or test.json.
+    """
+    measured: dict[str, Any] = {name: value.item() for name, value in trainer.callback_metrics.items()}
     path = run / f"{stage}.json"
     if trainer.is_global_zero:
-        path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        measured["checkpoint"] = checkpoints.identity(Path(str(trainer.ckpt_path)), run)
+        write_text(path, json.dumps(measured, indent=2) + "\n")
         for line in table_lines(run / stage / FIGURES, stage) if prints_table else ():
             say(line)
     print_lines(trainer, run, {"Metrics": path, "Details": run / stage, "Checkpoint": trainer.ckpt_path})

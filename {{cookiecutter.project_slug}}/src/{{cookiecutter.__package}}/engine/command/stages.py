@@ -52,11 +52,15 @@ from .init_from import InitFrom, init_from
 from .library_errors import as_mistake, is_out_of_memory
 from .log_lines import without_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse_read, refuse_misnamed_strategy
+from .older import code_of, of_run, report_changed_code, what_to_try
 from .project import Project
 from .run_config import RunConfig, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
 from .strangers import flags_of, refuse_links
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
+
+# What libraries raise for a setting, among other things.
+LIBRARY_ERRORS = (ArithmeticError, AttributeError, ImportError, RuntimeError, TypeError, ValueError)
 
 
 def run_stage(chosen: Choice, args: list[str], project: Project, command_line: "type[CLI] | None" = None) -> None:
@@ -67,7 +71,7 @@ def run_stage(chosen: Choice, args: list[str], project: Project, command_line: "
             for context in apart:
                 at_end.enter_context(context)
             (command_line or CLI)(chosen, args, project, at_end)
-    except (MisconfigurationException, ArithmeticError, ImportError, RuntimeError, TypeError, ValueError) as error:
+    except (MisconfigurationException, *LIBRARY_ERRORS) as error:
         if mistake := as_mistake(error, project.folder):
             raise mistake from error
         raise
@@ -120,8 +124,8 @@ class CLI(LightningCLI):
         """
         own = flags_of(self.source, self.own_settings, self.runs, self.parts.model) if self.source else []
         first = ["--runs", str(self.run_flags.runs), *own, *folder_flags(self.project, self.parts)]
-        flags, typed = configurations.read_all_in(first)
-        return [*flags, *chosen.flags], {**typed, **chosen.typed}
+        self.own_flags, typed = configurations.read_all_in(first)
+        return [*self.own_flags, *chosen.flags], {**typed, **chosen.typed}
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -140,7 +144,7 @@ class CLI(LightningCLI):
         add_sections(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parse_read(parser, args, self.typed)
+        self.config = self._parse(parser, args)
         config = self.config[self.stage]
         refuse_run_flags(config, self.run_flags)
         refuse_out_of_bounds(config, self.stage)
@@ -162,6 +166,19 @@ class CLI(LightningCLI):
         if self.stage == "fit" and is_first_process() and not config.trainer.fast_dev_run:
             self.held.enter_context(locked(self.run))
 
+    def _parse(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
+        """The settings; RunError says where they come from if it is the run that has kept them."""
+        try:
+            return parse_read(parser, args, self.typed)
+        except RunError as error:
+            if self.source is None:
+                raise
+            try:
+                parse_read(parser, [self.stage, *self.own_flags], self.typed)
+            except RunError as found:
+                raise of_run(found, self.source) from error
+            raise
+
     def before_instantiate_classes(self) -> None:
         config = self.config[self.stage]
         if self.stage != "fit" or self.run_flags.ckpt_path:
@@ -180,7 +197,7 @@ class CLI(LightningCLI):
                 if told and is_first_process():
                     print("\n".join(told), file=sys.stderr)
             config.ckpt_path = str(own) if own else config.ckpt_path
-            self.begun = init_from(self.run_flags, self.runs, self.run, bool(own), self.project.program)
+            self.begun = init_from(self.run_flags, self.runs, self.run, bool(own))
 
     def instantiate_classes(self) -> None:
         try:
@@ -198,8 +215,11 @@ class CLI(LightningCLI):
             logged_by_run_config._log_hyperparams = False
         if path := self.config[self.stage].ckpt_path:
             saved = checkpoints.read(Path(path))
-            checkpoints.refuse_other_model(Path(path), saved["state_dict"], self.model.state_dict())
+            hint = self._what_to_try(Path(path))
+            checkpoints.refuse_other_model(Path(path), saved["state_dict"], self.model.state_dict(), hint)
             self._refuse_other_use(Path(path), saved)
+            if hint and is_first_process():
+                report_changed_code(self.run.name, code_of(self.run))
             if self.stage == "fit" and self.trainer.is_global_zero:
                 reports.before_going_on(Path(path), saved, self.run)
         elif self.begun:
@@ -211,9 +231,16 @@ class CLI(LightningCLI):
         if self.stage == "fit":
             self._refuse_unresumable()
 
+    def _what_to_try(self, path: Path) -> str:
+        """What to try if a checkpoint does not fit the code any more; nothing if it is not the run's own."""
+        if not path.resolve().is_relative_to(self.run.resolve()):
+            return ""
+        anew = f"; or --run NEW --init_from {self.run.name} --init_partial, which begins with the weights that fit"
+        return what_to_try(self.run) + (anew if self.stage == "fit" else "")
+
     def _refuse_other_use(self, path: Path, saved: dict[str, Any]) -> None:
-        if path.is_dir() and not isinstance(self.trainer.strategy, Sharded):
-            hint = f"{self.project.program} merge {path}, and --ckpt_path with the file that it makes; or --preset fsdp"
+        if path.is_dir() and self.stage == "fit" and not isinstance(self.trainer.strategy, Sharded):
+            hint = f"--preset fsdp; or --run NEW --init_from {path}, which begins with its weights"
             raise RunError(f"{path} is in shards, and --trainer.strategy is not", hint)
         if path.is_file() and self.stage == "fit" and "optimizer_states" not in saved:
             hint = "--ckpt_path with the folder it was made of, and --preset fsdp"

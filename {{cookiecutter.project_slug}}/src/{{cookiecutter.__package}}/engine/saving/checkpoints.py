@@ -3,7 +3,9 @@
 import io
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,14 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.plugins.io import AsyncCheckpointIO
 from torch import Tensor
+from torch.distributed.checkpoint import CheckpointException
 
 from ..errors import RunError
 from . import shards
 from .atomic import part_of, replace, restore_previous
-from .runs import CHECKPOINTS
+from .runs import checkpoint_of, path_in_run, refuse_address
 from .secrets import without_secrets
 
-OWN = ("best", "last")  # the checkpoints that a run keeps
 # What a checkpoint consists of, by the kind of each part: for a model that is used, and for a training that goes on.
 WEIGHTS: dict[str, type] = {"state_dict": dict}
 SUMMARY = {**WEIGHTS, "global_step": int}  # of one in shards
@@ -31,11 +33,6 @@ PARTS = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
-
-
-def path_in_run(run: Path, name: str) -> Path:
-    """Where a run keeps its checkpoint `best` or `last`."""
-    return run / CHECKPOINTS / f"{name}.ckpt"
 
 
 def find_last(run: Path) -> tuple[Path | None, int, bool]:
@@ -50,37 +47,10 @@ def find_last(run: Path) -> tuple[Path | None, int, bool]:
 
 
 def find(run: Path | None, wanted: str | None) -> Path:
-    """The file behind --ckpt_path: `best` and `last` are the run's own, anything else is a path.
-
-    Without --ckpt_path, it is the run's best checkpoint, or its last one if the training keeps no best.
-    """
-    refuse_address("--ckpt_path", wanted)
-    if wanted and wanted not in OWN:
-        path = Path(wanted)
-    elif run:
-        names = (wanted,) if wanted else OWN
-        path = kept_in(run, names) or path_in_run(run, names[0])
-    else:
-        raise RunError("there is no training yet whose checkpoint could be used; start one with fit")
-    if not os.path.exists(path):  # unlike Path.exists, it takes a name that is too long
-        raise RunError(f"there is no checkpoint {path}; give --ckpt_path best, last or a path")
+    """The file behind --ckpt_path, which holds a model; RunError if it does not."""
+    path = checkpoint_of(run, wanted)
     refuse_incomplete(path, read(path), WEIGHTS)
     return path
-
-
-def kept_in(run: Path, names: Sequence[str] = OWN) -> Path | None:
-    """The first of these checkpoints that a run keeps: the best one, or the last one; None if it has none."""
-    for name in names:
-        path = path_in_run(run, name)
-        restore_previous(path)
-        if path.exists():
-            return path
-    return None
-
-
-def refuse_address(flag: str, wanted: str | None) -> None:
-    if wanted and "://" in wanted:
-        raise RunError(f"{flag} {wanted} is an address; download the file and give its path")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -98,15 +68,44 @@ def read(path: Path) -> dict[str, Any]:
         raise unreadable(path, error) from error
 
 
+def read_in_full(path: Path) -> dict[str, Any]:
+    """The same with the values of weights in shards, which `read` leaves out, and without the optimizer's state."""
+    saved = read(path)
+    if not path.is_dir():
+        return saved
+    try:
+        return {**saved, "state_dict": shards.filled(saved["state_dict"], path)}
+    except (Exception, CheckpointException) as error:
+        raise unreadable(path, error) from error
+
+
+def identity(path: Path, run: Path) -> dict[str, Any]:
+    """What tells a checkpoint from all others: its path, relative to a run that has it, its step, and a check sum.
+
+    The sum is one of those that the file keeps of its parts, so that a large one is not read for it.
+    """
+    saved, place = read(path), path.resolve()
+    file = path / shards.VALUES if path.is_dir() else path
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = repr([part.CRC for part in archive.infolist()]).encode()
+    except zipfile.BadZipFile:  # as torch wrote them before 1.6
+        parts = file.read_bytes()
+    return {
+        "path": str(place.relative_to(run.resolve()) if place.is_relative_to(run.resolve()) else place),
+        "epoch": saved.get("epoch"),
+        "step": saved.get("global_step"),
+        "sum": zlib.crc32(parts),
+    }
+
+
 def read_whole(source: str | Path) -> dict[str, Any]:
-    """What a checkpoint in one file holds; RunError for anything else, such as an address."""
+    """The same, for a checkpoint that a program names; RunError for anything else, such as an address."""
     refuse_address("load_from_checkpoint", str(source))
     path = Path(source)
-    if path.is_dir():
-        raise RunError(f"{path} is in shards", "the command merge, and the file that it makes")
     if not os.path.exists(path):
         raise RunError(f"there is no checkpoint {path.absolute()}")
-    saved = read(path)
+    saved = read_in_full(path)
     refuse_incomplete(path, saved, WEIGHTS)
     return saved
 
@@ -176,6 +175,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
+        if Path(path).is_dir():  # in shards, and the strategy is not
+            return read_in_full(Path(path))
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
 
 

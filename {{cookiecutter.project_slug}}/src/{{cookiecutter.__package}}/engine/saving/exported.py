@@ -130,6 +130,13 @@ def read_onnx(path: Path) -> Answering:
     return answering
 
 
+def other_floats(saved: dict[str, Tensor], ready: Ready) -> list[str]:
+    """The dtypes that weights have in a checkpoint, and not in the model that is exported, as `bfloat16`."""
+    of_model = {tensor.dtype for tensor in ready.state_dict().values()}
+    kinds = {tensor.dtype for tensor in saved.values() if tensor.is_floating_point()} - of_model
+    return sorted(str(kind).removeprefix("torch.") for kind in kinds)
+
+
 def write_safetensors(ready: Ready, examples: Examples, path: Path) -> None:
     """The weights, for those who have the network; those that modules share stand there once."""
     kept: dict[tuple[int, torch.Size], str] = {}

@@ -4,16 +4,19 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from ..devices.ranks import number_in
 from ..errors import RunError
-from .atomic import make_folder
+from .atomic import make_folder, restore_previous
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+OWN = ("best", "last")  # the checkpoints that a run keeps
+INDEX = ".metadata"  # in a checkpoint that is a folder of shards
 FOLDERS = {CHECKPOINTS: "checkpoints", "validate": "tables and pictures", "test": "tables and pictures"}
 TABLES = ("metrics.csv", "throughput.csv")
 FILES = (CONFIG, *TABLES, "curves.png", "init_from.json", "validate.json", "test.json", "predictions.pt")
@@ -138,6 +141,44 @@ def is_run(folder: Path) -> bool:
     """Whether a training has begun in this folder."""
     config = folder / CONFIG
     return os.path.isfile(config) and config.stat().st_size > 0  # which is False too for a name that is too long
+
+
+def checkpoint_of(run: Path | None, wanted: str | None) -> Path:
+    """The path behind --ckpt_path: `best` and `last` are the run's own, anything else is a path.
+
+    Without --ckpt_path, it is that of the run's best checkpoint, or of its last one if the training keeps no best.
+    """
+    refuse_address("--ckpt_path", wanted)
+    if wanted and wanted not in OWN:
+        path = Path(wanted)
+    elif run:
+        names = (wanted,) if wanted else OWN
+        path = kept_in(run, names) or path_in_run(run, names[0])
+    else:
+        raise RunError("there is no training yet whose checkpoint could be used; start one with fit")
+    if not os.path.exists(path):  # unlike Path.exists, it takes a name that is too long
+        raise RunError(f"there is no checkpoint {path}; give --ckpt_path best, last or a path")
+    return path
+
+
+def path_in_run(run: Path, name: str) -> Path:
+    """Where a run keeps its checkpoint `best` or `last`."""
+    return run / CHECKPOINTS / f"{name}.ckpt"
+
+
+def kept_in(run: Path, names: Sequence[str] = OWN) -> Path | None:
+    """The first of these checkpoints that a run keeps: the best one, or the last one; None if it has none."""
+    for name in names:
+        path = path_in_run(run, name)
+        restore_previous(path)
+        if path.exists():
+            return path
+    return None
+
+
+def refuse_address(flag: str, wanted: str | None) -> None:
+    if wanted and "://" in wanted:
+        raise RunError(f"{flag} {wanted} is an address; download the file and give its path")
 
 
 def job_name() -> str | None:

@@ -69,9 +69,6 @@ class Sharded(ModelParallelStrategy):
 
 def merge(folder: Path) -> Path:
     """Make one file of the weights and plain values of a checkpoint in shards; return its path."""
-    saved = checkpoints.read(folder)
-    weights = {name: torch.empty_like(tensor, device="cpu") for name, tensor in saved["state_dict"].items()}
-    shards.load({"state_dict": weights}, folder)
     file = folder.with_suffix(".merged.ckpt")
-    checkpoints.AtomicCheckpointIO().save_checkpoint({**saved, "state_dict": weights}, file)
+    checkpoints.AtomicCheckpointIO().save_checkpoint(checkpoints.read_in_full(folder), file)
     return file

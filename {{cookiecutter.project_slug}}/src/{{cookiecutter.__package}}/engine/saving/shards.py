@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.distributed import checkpoint as distributed_checkpoint
 from torch.distributed.checkpoint import DefaultLoadPlanner, FileSystemReader, Metadata
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.planner import ReadItem
 
-INDEX = ".metadata"
+from .runs import INDEX
+
 VALUES = "meta.pt"  # all that Lightning saves beside weights and optimizers
 # The classes and functions of which an index consists, by module.
 ALLOWED_IN_INDEX = {
@@ -49,9 +50,22 @@ def summary(folder: Path) -> dict[str, Any]:
     return {**saved, "state_dict": weights}
 
 
-def load(state: dict[str, Any], folder: Path) -> None:
-    """Fill the tensors of a state, whole or this process's shards, with what a checkpoint has under the same names."""
-    is_alone = not distributed.is_initialized()
+def filled(weights: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """These weights, of which a summary has no more than names and shapes, with the values that a checkpoint has."""
+    state = {name: torch.empty_like(tensor, device="cpu") for name, tensor in weights.items()}
+    load({"state_dict": state}, folder, is_alone=True)
+    return state
+
+
+def load(state: dict[str, Any], folder: Path, is_alone: bool = False) -> None:
+    """Fill the tensors of a state, whole or this process's shards, with what a checkpoint has under the same names.
+
+    Args:
+        state: the tensors.
+        folder: the checkpoint.
+        is_alone: whether other processes read nothing at the same time.
+    """
+    is_alone |= not distributed.is_initialized()
     reader, planner = SafeReader(folder), SafePlanner()
     distributed_checkpoint.load(state, storage_reader=reader, planner=planner, no_dist=is_alone)
 

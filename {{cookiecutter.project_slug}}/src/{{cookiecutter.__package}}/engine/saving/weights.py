@@ -69,7 +69,7 @@ def read(path: Path) -> Weights:
     """The weights in a file, by name and read without running code; RunError if there are none."""
     if path.suffix == ".safetensors":
         return read_safetensors(path)
-    content: object = checkpoints.read(path)
+    content: object = checkpoints.read_in_full(path)
     if isinstance(content, dict):
         sections = [content[name] for name in SECTIONS if isinstance(content.get(name), dict)]
         weights = tensors_of(sections[0] if sections else content)
@@ -82,7 +82,8 @@ def read_safetensors(path: Path) -> Weights:
     try:
         safetensors = importlib.import_module("safetensors.torch")
     except ImportError as error:
-        raise RunError(f"{path} needs the package safetensors, which is not installed", "uv add safetensors") from error
+        hint = "uv run --extra export, and the same command"
+        raise RunError(f"{path} needs the package safetensors, not installed here", hint) from error
     try:
         return plain_names(safetensors.load_file(path))
     except Exception as error:  # a torn or foreign file can fail anywhere in the package

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..devices.processes import gather
 from ..errors import RunError, Stopped, require
-from ..saving.checkpoints import path_in_run
+from ..saving.runs import path_in_run
 from . import loop_state, promises
 from .loss_check import LossCheck
 from .metrics_file import rows_of
