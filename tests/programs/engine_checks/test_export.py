@@ -299,6 +299,6 @@ def test_shared_weights_are_exported_once(tmp_path):
 
 def test_dimension_in_which_examples_differ_is_free():
     examples = exported.examples_of([torch.ones(5, 2), torch.ones(3, 2), torch.zeros(5, 2)])
-    assert examples.free == {0: "batch", 1: "size_1"}
+    assert examples.free == {"inputs": {0: "batch", 1: "size_1"}}
     assert [tuple(batch.shape) for batch in examples.batches] == [(n, t, 2) for n in (1, 2, 7) for t in (5, 3)]
     assert examples.batches[2][:, 0, 0].tolist() == [1.0, 0.0]  # the samples in turn
