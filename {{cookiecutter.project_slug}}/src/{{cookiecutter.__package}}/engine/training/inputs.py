@@ -33,6 +33,12 @@ class Item(NamedTuple):
     place: str
     content: Any
 
+    def checked(self) -> Any:
+        """The content; raises the error in its place."""
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content
+
 
 class Items(Protocol):
     """Gives the same items in the same order whenever it is iterated over, and holds few of them at a time."""

@@ -121,10 +121,8 @@ class InputBatches:
                 part.rejects.append(reject(item, error))
 
     def _sample(self, item: Item) -> Any:
-        if isinstance(item.content, Exception):
-            raise item.content
         try:
-            return self.inputs.sample(item.content)
+            return self.inputs.sample(item.checked())
         except (OSError, RunError, ValueError):
             raise
         except Exception as error:
