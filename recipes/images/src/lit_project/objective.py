@@ -52,5 +52,5 @@ class Objective(nn.Module):
     def answers(self, outputs: Tensor) -> dict[str, Tensor]:
         """What `predict --input` writes, by column: (batch, 10) logits -> the digit and each digit's probability."""
         probabilities = outputs.softmax(dim=-1)
-        each = {f"p{digit}": probabilities[:, digit] for digit in range(len(CLASSES))}
+        each = {f"p{name}": probabilities[:, number] for number, name in enumerate(CLASSES)}
         return {"digit": probabilities.argmax(dim=-1), **each}
