@@ -149,18 +149,31 @@ def test_files_that_answer_otherwise_are_not_exported(run, refused, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("found", "share"),
+    ("found", "difference"),
     [
         ({"p": torch.tensor([1.0, -4.0]), "n": torch.tensor([1, 2])}, 0.0),
-        ({"p": torch.tensor([1.0, -4.2]), "n": torch.tensor([1, 2])}, 0.05),
+        ({"p": torch.tensor([1.0, -4.2]), "n": torch.tensor([1, 2])}, 0.2),
         ({"p": torch.tensor([1.0, -4.0]), "n": torch.tensor([1, 3])}, float("inf")),
         ({"p": torch.tensor([1.0]), "n": torch.tensor([1, 2])}, float("inf")),
         ({"p": torch.tensor([1.0, -4.0])}, float("inf")),
     ],
 )
-def test_largest_difference_is_a_share_of_the_largest_answer(found, share):
+def test_largest_difference_is_between_numbers_and_infinite_between_others(found, difference):
     expected = {"p": torch.tensor([1.0, -4.0]), "n": torch.tensor([1, 2])}
-    assert exported.largest_difference(expected, found) == pytest.approx(share)
+    assert exported.largest_difference(expected, found) == pytest.approx(difference)
+
+
+@pytest.mark.parametrize(("answer", "is_refused"), [(1.0, False), (0.001, True), (0.0, True)])
+def test_difference_is_measured_by_the_largest_answer_to_any_batch(answer, is_refused):
+    examples = exported.examples_of([torch.ones(1), torch.ones(2)])
+    answers = [{"p": torch.full((len(batch),), answer if batch.shape[1] == 2 else 0.0)} for batch in examples.batches]
+    off = iter([{"p": one["p"] + 1e-7} for one in answers])
+    if is_refused:
+        with pytest.raises(RunError, match="does not answer as the model does"):
+            exported.differences("onnx", lambda batch: next(off), examples, answers)
+    else:
+        shares = exported.differences("onnx", lambda batch: next(off), examples, answers)
+        assert shares == pytest.approx(dict.fromkeys(exported.BATCH_SIZES, 1e-7), rel=0.5)
 
 
 def test_export_that_was_killed_between_its_two_moves_is_loaded(run, expected):

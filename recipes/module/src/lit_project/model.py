@@ -9,5 +9,5 @@ class Model(LitAutoEncoder):
     """An autoencoder, which answers with the numbers into which it squeezes a picture."""
 
     def answers(self, outputs: Tensor) -> dict[str, Tensor]:
-        """What `predict --input` writes, by column: (batch, code) -> the numbers into which each picture is squeezed."""
+        """What `predict --input` writes, by column: (batch, code) -> what each picture is squeezed into."""
         return {"code": outputs}

@@ -166,14 +166,18 @@ def write_safetensors(ready: Ready, examples: Examples, path: Path) -> None:
 def differences(name: str, answering: Answering, examples: Examples, answers: list[Answers]) -> dict[int, float]:
     """By batch size: the largest difference of a file's answers from the model's, as a share of the largest answer.
 
+    The largest to all batches: a single answer may be next to nothing, as a probability often is.
+
     Raises:
         RunError: if the file does not answer, or if the difference is more than that of rounding.
     """
     largest = dict.fromkeys(BATCH_SIZES, 0.0)
+    whole = max(numbers_in(expected).abs().max().item() for expected in answers)
     for batch, expected in zip(examples.batches, answers, strict=True):
         with one_line_for(name):
             found = answering(batch)
-        share = largest_difference(expected, found)
+        difference = largest_difference(expected, found)
+        share = difference and (difference / whole if whole else math.inf)
         if not share <= TOLERANCE:  # also if it is nan
             shape = " and ".join(str(tuple(tensor.shape)) for tensor in named(batch).values())
             raise RunError(
@@ -186,17 +190,18 @@ def differences(name: str, answering: Answering, examples: Examples, answers: li
 
 
 def largest_difference(expected: Answers, found: Answers) -> float:
-    """As a share of the largest number among all answers; those that are not floating-point have to be equal."""
+    """Between floating-point numbers; infinite if there are other answers, or if others than these are not equal."""
     kinds = [{name: (answer.shape, answer.dtype) for name, answer in one.items()} for one in (expected, found)]
-    floats = [name for name, answer in expected.items() if answer.is_floating_point()]
-    if kinds[0] != kinds[1] or not all(torch.equal(expected[n], found[n]) for n in expected.keys() - floats):
+    others = [name for name, answer in expected.items() if not answer.is_floating_point()]
+    if kinds[0] != kinds[1] or not all(torch.equal(expected[name], found[name]) for name in others):
         return math.inf
-    if not floats:
-        return 0.0
-    numbers = torch.cat([expected[name].double().flatten() for name in floats])
-    others = torch.cat([found[name].double().flatten() for name in floats])
-    difference = (numbers - others).abs().max().item()
-    return difference and difference / numbers.abs().max().item()
+    return (numbers_in(expected) - numbers_in(found)).abs().max().item()
+
+
+def numbers_in(answers: Answers) -> Tensor:
+    """All floating-point numbers of some answers in float64, and a 0."""
+    floats = [answer.double().flatten() for answer in answers.values() if answer.is_floating_point()]
+    return torch.cat([torch.zeros(1, dtype=torch.float64), *floats])
 
 
 @contextmanager
