@@ -115,10 +115,10 @@ def pad(sequences: Sequence[Tensor]) -> dict[str, Tensor]:
 
 def tokens_of(row: Mapping[str, Any]) -> Tensor:
     """The tokens of a row: (length,) int64; ValueError for what is none."""
-    tokens = [int(token) for token in row["tokens"].split()]
-    if not tokens or not all(0 <= token < TOKENS for token in tokens):
+    tokens = str(row["tokens"]).split()
+    if not tokens or not all(token.isdecimal() and int(token) < TOKENS for token in tokens):
         raise ValueError(f"tokens must be one or more numbers from 0 to {TOKENS - 1}")
-    return torch.tensor(tokens)
+    return torch.tensor([int(token) for token in tokens])
 
 
 def make_up(name: str, generator: torch.Generator) -> Sample:
