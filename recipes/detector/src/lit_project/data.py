@@ -94,8 +94,7 @@ class DataModule(pl.LightningDataModule):
 
     def examples(self) -> list[Tensor]:
         """Some pictures as `read_inputs` gives them, on which an export is checked: (1, 32, 32) uint8 each."""
-        scenes = Scenes(10, 0.0, self.seed)
-        return [(scenes[number][0] * 255).byte() for number in range(len(scenes))]
+        return [(Scenes(10, self.train_noise, self.seed)[n][0].clamp(0, 1) * 255).byte() for n in range(10)]
 
     def _held_out(self, seed: int) -> dict[str, Batches]:
         return {name: self._loader(Scenes(self.pictures // 4, noise, seed)) for name, noise in self.noise.items()}

@@ -10,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 from .data import KINDS, Objects
 from .network import STRIDE
 
-MOST = 4  # objects that are answered for a picture
+MOST = 4  # objects that are answered for a picture, the likeliest first
 
 
 class F1(Metric):
@@ -82,17 +82,14 @@ class Objective(nn.Module):
         return [{name: part[n, found[n]] for name, part in answers.items()} for n in range(len(outputs))]
 
     def answers(self, outputs: Tensor) -> dict[str, Tensor]:
-        """The MOST likeliest objects of each picture: cells that score highest among their neighbours.
-
-        Where there are fewer, the rest has scores below 0.
-        """
+        """For `predict --input`: cells that score highest among their neighbours, and others with scores below 0."""
         scores, labels = outputs[:, : len(KINDS)].sigmoid().max(dim=1)
         peaks = torch.where(scores == F.max_pool2d(scores, 3, stride=1, padding=1), scores, scores - 1)
-        cells = peaks.flatten(1).topk(MOST).indices.sort().values
+        scores, cells = peaks.flatten(1).topk(MOST)
         row, column = cells // outputs.shape[-1], cells % outputs.shape[-1]
         sides = outputs[:, len(KINDS) :].flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).mT
         boxes = STRIDE * (sides + torch.stack([column, row, column, row], dim=2) + 0.5)
-        return {"boxes": boxes, "labels": labels.flatten(1).gather(1, cells), "scores": peaks.flatten(1).gather(1, cells)}
+        return {"boxes": boxes, "labels": labels.flatten(1).gather(1, cells), "scores": scores}
 
 
 def middles(boxes: Tensor) -> Tensor:
