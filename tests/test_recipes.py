@@ -142,4 +142,3 @@ def exported_and_asked(team, recipe):
 def table(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
