@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import lit_project
@@ -348,6 +349,13 @@ def test_forward_is_given_a_dict_by_name_and_a_tuple_in_order_if_it_takes_severa
     assert outputs_of(Optional(), (tokens, mask)) == (tokens, mask)
 
 
+def test_named_tuples_are_stacked_as_they_are():
+    pair = namedtuple("pair", "tokens mask")
+    batch = stacked([pair(torch.ones(3), torch.zeros(3))] * 2)
+    assert isinstance(batch, pair)
+    assert batch.mask.shape == (2, 3)
+
+
 def ready_of(network, answers=lambda outputs: outputs):
     network.answers = answers
     return Ready(torch.nn.Identity(), network)
@@ -402,12 +410,7 @@ def test_samples_that_make_no_batch_are_refused(samples, told):
     [
         (DataModule, "preprocessing", lambda self: torch.relu, "returned builtin_function_or_method, no nn.Module"),
         (DataModule, "preprocessing", lambda self: self.train[0], "AttributeError: 'DataModule' object has no"),
-        (
-            DataModule,
-            "examples",
-            lambda self: self.test[:3],
-            "neither prepare_data nor setup is called: AttributeError",
-        ),
+        (DataModule, "examples", lambda self: self.test[:3], "nor setup is called: AttributeError"),
         (DataModule, "examples", lambda self: torch.ones(3, 1, 8, 8), "must be a list of raw inputs"),
         (DataModule, "examples", lambda self: [torch.ones(2)], "cannot answer what examples() in data.py gives"),
         (Objective, "answers", lambda self, outputs: outputs.logits, "AttributeError"),

@@ -24,7 +24,8 @@ def map_tensors(function: Callable[[str, Tensor], Any], inputs: Any, name: str =
         return {key: map_tensors(function, part, f"{name}_{key}" if name else str(key)) for key, part in inputs.items()}
     if isinstance(inputs, tuple | list):
         parts = [map_tensors(function, part, f"{name or INPUT}_{number}") for number, part in enumerate(inputs)]
-        return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
+        kind = type(inputs)
+        return kind(parts) if kind in (tuple, list) else kind(*parts)  # a named tuple takes its parts one by one
     raise RunError(f"{name or 'an input'} is of type {type(inputs).__name__}, where a tensor is expected", HINT)
 
 
@@ -43,7 +44,7 @@ def named(inputs: Any) -> dict[str, Tensor]:
     return found
 
 
-def layout(inputs: Any) -> Any:
+def layout(inputs: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     """What has to be the same for all samples of a batch: names, and for each tensor its shape and its dtype."""
     return {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in named(inputs).items()}
 
