@@ -102,9 +102,9 @@ def lengths_of(samples: Sequence[Sample]) -> Tensor:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """A batch as long as its longest sample. Padding is token 0, a token like others: the mask alone tells it apart."""
-    inputs = pad([sample["tokens"] for sample in samples])
-    target = torch.stack([sample["target"] for sample in samples])
-    return Batch(**inputs, target=target, id=[sample["id"] for sample in samples])
+    padded = pad([sample["tokens"] for sample in samples])
+    target, ids = torch.stack([sample["target"] for sample in samples]), [sample["id"] for sample in samples]
+    return {"tokens": padded["tokens"], "mask": padded["mask"], "target": target, "id": ids}
 
 
 def pad(sequences: Sequence[Tensor]) -> dict[str, Tensor]:
