@@ -17,9 +17,9 @@ def test_batches_have_measures_targets_and_ids(parts):
 
 
 def test_bad_rows_are_told_and_too_many_are_refused(capfd, parts, refused):
-    assert "4 of 446 rows are left out: line 59, blood_pressure is unknown;" in capfd.readouterr().err
+    assert "4 of 446 rows are left out: data/patients.csv:59, blood_pressure is 'unknown'," in capfd.readouterr().err
     assert sum(len(table) for table in (parts[1].train, parts[1].val, parts[1].test)) == 442
-    assert "line 59" in refused("fit", "--data.max_rejected=0.001")
+    assert "patients.csv:59" in refused("fit", "--data.max_rejected=0.001")
 
 
 def test_a_patient_stays_in_the_same_part_when_rows_are_removed(parts, workplace):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import lit_project
@@ -19,6 +20,7 @@ from lit_project.data import DataModule
 from lit_project.engine.command import export as command
 from lit_project.engine.errors import RunError
 from lit_project.engine.saving import exported, weights
+from lit_project.engine.saving.nested import outputs_of, stacked
 from lit_project.engine.saving.ready import Ready, fill
 from lit_project.model import Model
 from lit_project.objective import Objective
@@ -170,18 +172,31 @@ def test_files_that_answer_otherwise_are_not_exported(run, refused, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("found", "share"),
+    ("found", "difference"),
     [
         ({"p": torch.tensor([1.0, -4.0]), "n": torch.tensor([1, 2])}, 0.0),
-        ({"p": torch.tensor([1.0, -4.2]), "n": torch.tensor([1, 2])}, 0.05),
+        ({"p": torch.tensor([1.0, -4.2]), "n": torch.tensor([1, 2])}, 0.2),
         ({"p": torch.tensor([1.0, -4.0]), "n": torch.tensor([1, 3])}, float("inf")),
         ({"p": torch.tensor([1.0]), "n": torch.tensor([1, 2])}, float("inf")),
         ({"p": torch.tensor([1.0, -4.0])}, float("inf")),
     ],
 )
-def test_largest_difference_is_a_share_of_the_largest_answer(found, share):
+def test_largest_difference_is_between_numbers_and_infinite_between_others(found, difference):
     expected = {"p": torch.tensor([1.0, -4.0]), "n": torch.tensor([1, 2])}
-    assert exported.largest_difference(expected, found) == pytest.approx(share)
+    assert exported.largest_difference(expected, found) == pytest.approx(difference)
+
+
+@pytest.mark.parametrize(("answer", "is_refused"), [(1.0, False), (0.001, True), (0.0, True)])
+def test_difference_is_measured_by_the_largest_answer_to_any_batch(answer, is_refused):
+    examples = exported.examples_of([torch.ones(1), torch.ones(2)])
+    answers = [{"p": torch.full((len(batch),), answer if batch.shape[1] == 2 else 0.0)} for batch in examples.batches]
+    off = iter([{"p": one["p"] + 1e-7} for one in answers])
+    if is_refused:
+        with pytest.raises(RunError, match="does not answer as the model does"):
+            exported.differences("onnx", lambda batch: next(off), examples, answers)
+    else:
+        shares = exported.differences("onnx", lambda batch: next(off), examples, answers)
+        assert shares == pytest.approx(dict.fromkeys(exported.BATCH_SIZES, 1e-7), rel=0.5)
 
 
 def test_export_that_was_killed_between_its_two_moves_is_loaded(run, expected):
@@ -320,6 +335,114 @@ def test_shared_weights_are_exported_once(tmp_path):
 
 def test_dimension_in_which_examples_differ_is_free():
     examples = exported.examples_of([torch.ones(5, 2), torch.ones(3, 2), torch.zeros(5, 2)])
-    assert examples.free == {0: "batch", 1: "size_1"}
+    assert examples.free == {"inputs": {0: "batch", 1: "size_1"}}
     assert [tuple(batch.shape) for batch in examples.batches] == [(n, t, 2) for n in (1, 2, 7) for t in (5, 3)]
     assert examples.batches[2][:, 0, 0].tolist() == [1.0, 0.0]  # the samples in turn
+
+
+class Two(torch.nn.Module):
+    """Takes tokens and a mask."""
+
+    def forward(self, tokens, mask):
+        return {"sum": (tokens * mask).sum(dim=1)}
+
+
+class One(torch.nn.Module):
+    """Takes all in one."""
+
+    def forward(self, inputs):
+        return inputs
+
+
+class Optional(torch.nn.Module):
+    """Has an argument that is no input."""
+
+    def forward(self, inputs, temperature=1.0):
+        return inputs
+
+
+def test_forward_is_given_a_dict_by_name_and_a_tuple_in_order_if_it_takes_several():
+    tokens, mask = torch.ones(2, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.bool)
+    for inputs in ({"mask": mask, "tokens": tokens}, (tokens, mask)):
+        assert outputs_of(Two(), inputs)["sum"].tolist() == [3, 3]
+        assert outputs_of(One(), inputs) is inputs
+    assert outputs_of(One(), {"inputs": mask}) == {"inputs": mask}
+    assert outputs_of(Optional(), (tokens, mask)) == (tokens, mask)
+
+
+def test_named_tuples_are_stacked_as_they_are():
+    pair = namedtuple("pair", "tokens mask")
+    batch = stacked([pair(torch.ones(3), torch.zeros(3))] * 2)
+    assert isinstance(batch, pair)
+    assert batch.mask.shape == (2, 3)
+
+
+def ready_of(network, answers=lambda outputs: outputs):
+    network.answers = answers
+    return Ready(torch.nn.Identity(), network)
+
+
+@pytest.mark.parametrize("write", ["write_onnx", "write_pt2"])
+@pytest.mark.parametrize("layout", [dict, lambda parts: tuple(dict(parts).values())])
+def test_network_with_several_inputs_is_exported_with_each_of_them(tmp_path, write, layout):
+    samples = [layout([("tokens", torch.arange(length)), ("mask", torch.arange(length) < 2)]) for length in (4, 4, 6)]
+    ready, examples = ready_of(Two()), exported.examples_of(samples)
+    answers = exported.answers_to(ready, examples)
+    getattr(exported, write)(ready, examples, tmp_path / "model")
+    answering = getattr(exported, write.replace("write", "read"))(tmp_path / "model")
+    assert exported.differences(write, answering, examples, answers) == dict.fromkeys(exported.BATCH_SIZES, 0)
+    inputs = exported.signature(examples, answers)["inputs"]
+    assert [one["dtype"] for one in inputs] == ["int64", "bool"]
+    assert inputs[0]["shape"] == inputs[1]["shape"] == ["batch", f"{inputs[0]['name']}_size_1"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (lambda outputs: {"p": outputs["sum"].squeeze()}, "'p' for a batch of 1, which is no tensor with 1 entries"),
+        (lambda outputs: outputs["sum"], "answers returned Tensor"),
+        (lambda outputs: {}, "answers returned dict"),
+    ],
+)
+def test_answers_without_an_entry_for_each_input_are_refused_by_the_loaded_model(answers, told):
+    ready = ready_of(Two(), answers)
+    with pytest.raises(RunError, match=told):
+        ready({"tokens": torch.ones(1, 3), "mask": torch.ones(1, 3)})
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [
+        ([torch.ones(2), torch.ones(3)], "samples differ"),
+        ([torch.ones(2), torch.ones(2, dtype=torch.int64)], "samples differ"),
+        ([{"a": torch.ones(2)}, {"b": torch.ones(2)}], "samples differ"),
+        ([1.5], "of type float, where a tensor is expected"),
+        ([{"a": "text"}], "a is of type str, where a tensor is expected"),
+        ([{}], "no tensor"),
+    ],
+)
+def test_samples_that_make_no_batch_are_refused(samples, told):
+    with pytest.raises(RunError, match=told):
+        stacked(samples)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "replacement", "told"),
+    [
+        (DataModule, "preprocessing", lambda self: torch.relu, "returned builtin_function_or_method, no nn.Module"),
+        (DataModule, "preprocessing", lambda self: self.train[0], "AttributeError: 'DataModule' object has no"),
+        (DataModule, "examples", lambda self: self.test[:3], "nor setup is called: AttributeError"),
+        (DataModule, "examples", lambda self: torch.ones(3, 1, 8, 8), "must be a list of raw inputs"),
+        (DataModule, "examples", lambda self: [torch.ones(2)], "cannot answer what examples() in data.py gives"),
+        (Objective, "answers", lambda self, outputs: outputs.logits, "AttributeError"),
+    ],
+)
+def test_methods_in_front_that_fail_are_told_in_one_line(run, refused, monkeypatch, owner, method, replacement, told):
+    monkeypatch.setattr(owner, method, replacement)
+    assert told in refused("export", "--run", "one", *QUICK)
+
+
+def test_model_may_name_its_answers_itself(run, monkeypatch):
+    monkeypatch.delattr(Objective, "answers")
+    monkeypatch.setattr(Model, "answers", lambda self, outputs: {"logits": outputs}, raising=False)
+    assert lit_project.load(run)(PICTURES)["logits"].shape == (3, 10)

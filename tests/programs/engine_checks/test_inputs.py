@@ -17,7 +17,7 @@ from lit_project.engine.errors import RunError
 from lit_project.engine.saving import parts
 from lit_project.engine.saving.tables import FORMATS, format_of
 from lit_project.engine.training import predicting
-from lit_project.engine.training.inputs import files_of, numbers, rows_of
+from lit_project.engine.training.inputs import Inputs, files_of, numbers, rows_of
 from lit_project.engine.training.predicting import columns_of
 from PIL import Image
 
@@ -275,9 +275,7 @@ def test_rows_have_an_id_a_place_and_numbers_or_a_reason():
     found = []
     for item in rows_of(Path("rows.csv"), ["a", "b"]):
         try:
-            if isinstance(item.content, Exception):
-                raise item.content
-            found.append((item.id, item.place, numbers(item.content, ["a", "b"]).tolist()))
+            found.append((item.id, item.place, numbers(item.checked(), ["a", "b"]).tolist()))
         except ValueError as error:
             found.append((item.id, item.place, str(error)))
     assert found == [
@@ -336,3 +334,31 @@ def test_parquet_without_pyarrow_is_refused_with_what_to_install(monkeypatch):
         with pytest.raises(RunError, match="pyarrow") as refusal:
             use()
         assert "--extra parquet" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("sample", "told"),
+    [
+        (lambda path: 1.5, "an input is of type float, where a tensor is expected"),
+        (lambda path: torch.ones(1, 8, int(path.stem[-1]) + 8), "samples differ in their tensors"),
+        (lambda path: {}["column"], "read_inputs in data.py failed for pictures/01.png: KeyError: 'column'"),
+        (lambda path: {"picture": torch.ones(1, 8, 8)}, "preprocessing in data.py cannot take a batch of these inputs"),
+        (lambda path: torch.ones(3, 8, 8), "the model cannot answer a batch of these inputs: RuntimeError"),
+    ],
+)
+def test_inputs_that_the_model_cannot_take_are_told_in_one_line(pictures, trained, refused, monkeypatch, sample, told):
+    monkeypatch.setattr(DATA, "read_inputs", lambda self, path: Inputs(files_of(path, (".png",)), sample))
+    assert told in refused(*trained)
+
+
+def test_step_that_takes_no_inputs_alone_is_told_with_what_to_add(pictures, trained, refused, monkeypatch):
+    monkeypatch.delattr(sys.modules["lit_project.objective"].Objective, "answers")
+    monkeypatch.setattr(MODEL, "predict_step", lambda self, batch, batch_idx: self(batch.pictures))
+    assert "a method answers(outputs) in objective.py or model.py" in refused(*trained)
+
+
+def test_answers_are_counted_against_the_inputs(pictures, trained, refused, monkeypatch):
+    objective = sys.modules["lit_project.objective"].Objective
+    monkeypatch.setattr(objective, "answers", lambda self, outputs: {"digit": outputs[:1].argmax(dim=1)})
+    told = refused(*trained)
+    assert "1 entries for a batch of 8 samples" in told or "1 answers were given to 8 inputs" in told

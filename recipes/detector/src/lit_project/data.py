@@ -1,16 +1,20 @@
 """DataModule: where batches come from. Here: pictures with a list of objects each, and validation sets of two kinds."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from .engine.training.batches import Batches
+from .engine.training.inputs import Inputs, files_of
 
 SIDE = 32
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 KINDS = ("filled", "hollow")  # squares; an object's label is its place here
 Objects = dict[str, Tensor]  # boxes: (n, 4) float32, left, top, right, bottom in pixels; labels: (n,) int64
 
@@ -80,6 +84,18 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self.test_dataloader()["clean"]
 
+    def preprocessing(self) -> nn.Module:
+        """From pictures to what the network is trained on: (batch, 1, 32, 32) uint8 -> float32 in [0, 1]."""
+        return Scale()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Pictures to predict: a file, or a folder of them, with bright squares on a dark ground."""
+        return Inputs(files_of(path, ENDINGS), open_picture)
+
+    def examples(self) -> list[Tensor]:
+        """Some pictures as `read_inputs` gives them, on which an export is checked: (1, 32, 32) uint8 each."""
+        return [(Scenes(10, self.train_noise, self.seed)[n][0].clamp(0, 1) * 255).byte() for n in range(10)]
+
     def _held_out(self, seed: int) -> dict[str, Batches]:
         return {name: self._loader(Scenes(self.pictures // 4, noise, seed)) for name, noise in self.noise.items()}
 
@@ -90,3 +106,20 @@ class DataModule(pl.LightningDataModule):
 def collate(samples: list[tuple[Tensor, Objects]]) -> tuple[Tensor, list[Objects]]:
     """A batch. Pictures have different numbers of objects, so torch's own function cannot stack these."""
     return torch.stack([picture for picture, _ in samples]), [objects for _, objects in samples]
+
+
+def open_picture(path: Path) -> Tensor:
+    """A picture file of any size and colour: (1, 32, 32) uint8 grey levels; ValueError if it is none."""
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise ValueError(f"no picture that can be read: {error}") from error
+    return torch.from_numpy(np.array(small)).unsqueeze(0)
+
+
+class Scale(nn.Module):
+    """Grey levels from 0 to 255 -> float32 from 0 to 1, of the same shape."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures.float() / 255

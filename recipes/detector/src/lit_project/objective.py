@@ -10,6 +10,8 @@ from torchmetrics import Metric, MetricCollection
 from .data import KINDS, Objects
 from .network import STRIDE
 
+MOST = 4  # objects that are answered for a picture, the likeliest first
+
 
 class F1(Metric):
     """The harmonic mean of two shares: of the objects that are found, and of the answers that are right.
@@ -45,6 +47,8 @@ class Objective(nn.Module):
         threshold: the probability from which on an object is answered.
     """
 
+    task = "object-detection"  # in Hugging Face's words, for the card of an export
+
     def __init__(self, box_weight: float, threshold: float) -> None:
         super().__init__()
         self.box_weight = box_weight
@@ -72,15 +76,20 @@ class Objective(nn.Module):
         metrics.update(self.prediction(outputs), targets)
 
     def prediction(self, outputs: Tensor) -> list[Objects]:
-        """The objects of each picture, with their scores: cells that score highest among their neighbours."""
+        """The objects of each picture, with their scores."""
+        answers = self.answers(outputs)
+        found = answers["scores"] > self.threshold
+        return [{name: part[n, found[n]] for name, part in answers.items()} for n in range(len(outputs))]
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """For `predict --input`: cells that score highest among their neighbours, and others with scores below 0."""
         scores, labels = outputs[:, : len(KINDS)].sigmoid().max(dim=1)
-        peaks = (scores == F.max_pool2d(scores, 3, stride=1, padding=1)) & (scores > self.threshold)
-        answers = []
-        for n, peak in enumerate(peaks):
-            row, column = peak.nonzero(as_tuple=True)
-            sides = outputs[n, len(KINDS) :, row, column].T + torch.stack([column, row, column, row], dim=1)
-            answers.append({"boxes": STRIDE * (sides + 0.5), "labels": labels[n, peak], "scores": scores[n, peak]})
-        return answers
+        peaks = torch.where(scores == F.max_pool2d(scores, 3, stride=1, padding=1), scores, scores - 1)
+        scores, cells = peaks.flatten(1).topk(MOST)
+        row, column = cells // outputs.shape[-1], cells % outputs.shape[-1]
+        sides = outputs[:, len(KINDS) :].flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).mT
+        boxes = STRIDE * (sides + torch.stack([column, row, column, row], dim=2) + 0.5)
+        return {"boxes": boxes, "labels": labels.flatten(1).gather(1, cells), "scores": scores}
 
 
 def middles(boxes: Tensor) -> Tensor:

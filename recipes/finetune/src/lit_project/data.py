@@ -7,17 +7,19 @@ import platform
 import random
 import sysconfig
 import tokenize
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoTokenizer
 
 from .engine.saving.atomic import write_text
 from .engine.training.batches import Batches
+from .engine.training.inputs import Inputs, rows_of
 
 # Tests and other people's packages are installed in some places and not in others.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -26,7 +28,8 @@ KINDS = ("code", "prose")  # the classes, in the order of their numbers
 LENGTHS = range(16, 96)  # of the lines that are used, in characters
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 Line = tuple[str, int]  # and the number of its kind
-Batch = tuple[dict[str, Tensor], Tensor]
+Tokens = dict[str, Tensor]  # input_ids and attention_mask, (lines, tokens) int64
+Batch = tuple[Tokens, Tensor]
 
 
 class DataModule(pl.LightningDataModule):
@@ -83,8 +86,11 @@ class DataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         self.parts: dict[str, list[Line]] = json.loads(self.file.read_text(encoding="utf-8"))
-        tokenizer = AutoTokenizer.from_pretrained(self.tokenizer, local_files_only=True)
-        self.collate = partial(collate, tokenizer, self.context)
+        self.collate = partial(collate, self.encoding())
+
+    def encoding(self) -> Callable[[list[str]], Tokens]:
+        """What makes a batch of lines, with as much padding as its longest one asks for."""
+        return partial(encode, AutoTokenizer.from_pretrained(self.tokenizer, local_files_only=True), self.context)
 
     def train_dataloader(self) -> Batches:
         return self._loader("train", shuffle=True)
@@ -98,16 +104,38 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader("test")
 
+    def preprocessing(self) -> nn.Module:
+        """From tokens to what the network is trained on: the same."""
+        return nn.Identity()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Lines to predict: a CSV or Parquet file with a column `text`."""
+        return Inputs(rows_of(path, ["text"]), text_of, collate=self.encoding())
+
+    def examples(self) -> list[Tokens]:
+        """Some lines, on which an export is checked. Two lengths say that any will do."""
+        batches = map(self.encoding(), (["return number + number", "import os"], ["Twice as much.", "double()"]))
+        return [{name: part[n] for name, part in batch.items()} for batch in batches for n in range(2)]
+
     def _loader(self, part: str, shuffle: bool = False) -> Batches:
         sizes = self.batch_size, shuffle, self.num_workers, self.seed
         return Batches(self.parts[part], *sizes, collate_fn=self.collate)
 
 
-def collate(tokenizer: Any, context: int, lines: list[Line]) -> Batch:
-    """A batch of lines, with as much padding as its longest one asks for. Workers, if there are any, share this out."""
+def collate(encoding: Callable[[list[str]], Tokens], lines: list[Line]) -> Batch:
+    """A batch of lines and kinds. Workers, if there are any, share this out."""
     texts, kinds = zip(*lines, strict=True)
-    tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=context, return_tensors="pt")
-    return dict(tokens), torch.tensor(kinds)
+    return encoding(list(texts)), torch.tensor(kinds)
+
+
+def encode(tokenizer: Any, context: int, texts: list[str]) -> Tokens:
+    return dict(tokenizer(texts, padding=True, truncation=True, max_length=context, return_tensors="pt"))
+
+
+def text_of(row: Mapping[str, Any]) -> str:
+    if not row["text"]:
+        raise ValueError("text is empty")
+    return str(row["text"])
 
 
 def library_files() -> list[Path]:

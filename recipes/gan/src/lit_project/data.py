@@ -4,6 +4,7 @@ import math
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor, nn
 
 from .engine.training.batches import Batches, SizedDataset
 
@@ -49,6 +50,14 @@ class DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
+
+    def preprocessing(self) -> nn.Module:
+        """From inputs as users have them to what the generator is trained on: the same (batch, 8) float32."""
+        return nn.Identity()
+
+    def examples(self) -> list[Tensor]:
+        """Some noise, on which an export is checked: (8,) float32 each."""
+        return list(torch.randn(7, NOISE, generator=torch.Generator().manual_seed(self.seed)))
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -53,6 +53,10 @@ class Model(EngineModule):
     def forward(self, noise: Tensor) -> Tensor:
         return self.generator(noise)
 
+    def answers(self, points: Tensor) -> dict[str, Tensor]:
+        """What `load` and `export` call the points, (batch, 2), which `forward` makes of noise."""
+        return {"point": points}
+
     def training_step(self, real: Tensor, batch_idx: int) -> Tensor:
         """One step of each network; returns the sum of both losses, which the engine checks for NaN."""
         generator_optimizer, discriminator_optimizer = cast(list[LightningOptimizer], self.optimizers())

@@ -12,16 +12,18 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 
 from .engine.errors import RunError
 from .engine.training.batches import Batches, SizedDataset
+from .engine.training.inputs import Inputs, files_of
 from .engine.training.random_streams import batch_generator
 
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")  # the names of the folders; a class's number is its place
 SIDE = 16
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 class Batch(NamedTuple):
@@ -43,7 +45,7 @@ class Pictures(Dataset[tuple[Tensor, int, str]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, str]:
         name = self.files[index]
-        picture = read(self.folder / name)
+        picture = Scale()(open_picture(self.folder / name))
         if self.max_shift:
             top, left = batch_generator().integers(2 * self.max_shift + 1, size=2)
             picture = F.pad(picture, [self.max_shift] * 4)[:, top : top + SIDE, left : left + SIDE]
@@ -99,11 +101,13 @@ class DataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-        for name, (_, fault) in json.loads(self.checked.read_text()).items():
-            if not fault:
-                parts[self.part_of(name)].append(name)
+        for name in self.usable():
+            parts[self.part_of(name)].append(name)
         self.train = Pictures(self.folder, parts["train"], self.max_shift)
         self.val, self.test = (Pictures(self.folder, parts[part]) for part in ("val", "test"))
+
+    def usable(self) -> list[str]:
+        return [name for name, (_, fault) in json.loads(self.checked.read_text()).items() if not fault]
 
     def part_of(self, name: str) -> str:
         """Decided by the file's own name: it stays in the same part when others come or go, or its class is mended."""
@@ -122,6 +126,18 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
+    def preprocessing(self) -> nn.Module:
+        """From pictures to what the network is trained on: (batch, 1, 16, 16) uint8 -> float32 in [0, 1]."""
+        return Scale()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Pictures to predict: a file, or a folder of them, with bright strokes on a dark ground as in the data."""
+        return Inputs(files_of(path, ENDINGS), open_picture)
+
+    def examples(self) -> list[Tensor]:
+        """Some pictures as `read_inputs` gives them, on which an export is checked: (1, 16, 16) uint8 each."""
+        return [open_picture(self.folder / name) for name in self.usable()[:10]]
+
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed, collate_fn=collate)
 
@@ -130,11 +146,22 @@ def collate(samples: list[tuple[Tensor, int, str]]) -> Batch:
     return Batch(*default_collate(samples))
 
 
-def read(file: Path) -> Tensor:
-    """A picture in grey, scaled to fit into the middle of a square: (1, 16, 16) float32 in [0, 1]."""
-    with Image.open(file) as opened:
-        grey = ImageOps.exif_transpose(opened).convert("L")  # upright, however the camera was held
-    return torch.from_numpy(np.array(ImageOps.pad(grey, (SIDE, SIDE)), np.float32) / 255).unsqueeze(0)
+def open_picture(path: Path) -> Tensor:
+    """A picture in grey, scaled to fit into the middle of a square: (1, 16, 16) uint8; ValueError if it is none."""
+    try:
+        with Image.open(path) as picture:
+            grey = ImageOps.exif_transpose(picture).convert("L")  # upright, however the camera was held
+            small = ImageOps.pad(grey, (SIDE, SIDE))
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise ValueError(f"no picture that can be read: {error}") from error
+    return torch.from_numpy(np.array(small)).unsqueeze(0)
+
+
+class Scale(nn.Module):
+    """Grey levels from 0 to 255 -> float32 from 0 to 1, of the same shape."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures.float() / 255
 
 
 def check(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
@@ -151,9 +178,9 @@ def check(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
 
 def fault_of(file: Path) -> str:
     try:
-        read(file)
-    except Exception as error:  # each format's decoder has errors of its own
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        open_picture(file)
+    except ValueError as error:
+        return " ".join(str(error).split())
     return ""
 
 

@@ -8,6 +8,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from .data import CLASSES
+from .engine.training.analysis import ConfusionMatrix, PerClass
 
 
 @final
@@ -17,6 +18,8 @@ class Objective(nn.Module):
     Args:
         label_smoothing: probability that is spread over all classes; 0 asks for full certainty.
     """
+
+    task = "image-classification"  # in Hugging Face's words, for the card of an export
 
     def __init__(self, label_smoothing: float) -> None:
         super().__init__()
@@ -38,6 +41,16 @@ class Objective(nn.Module):
         """
         metrics.update(outputs.softmax(dim=-1), targets)
 
+    def analysis(self) -> MetricCollection:
+        """What `test` and `validate` keep as tables and pictures; it sees what the metrics see."""
+        return MetricCollection({"confusion": ConfusionMatrix(len(CLASSES)), "per_class": PerClass(len(CLASSES))})
+
     def prediction(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """The answer to give: (batch, 10) logits -> (batch,) probability and (batch,) int64 of the likeliest class."""
         return outputs.softmax(dim=-1).max(dim=-1)
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What `predict --input` writes, by column: (batch, 10) logits -> the digit and each digit's probability."""
+        probabilities = outputs.softmax(dim=-1)
+        each = {f"p{name}": probabilities[:, number] for number, name in enumerate(CLASSES)}
+        return {"digit": probabilities.argmax(dim=-1), **each}

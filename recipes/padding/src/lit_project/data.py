@@ -1,14 +1,16 @@
 """DataModule: where batches come from. Here: made-up sequences of differing length, until `setup` reads yours."""
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from .engine.training.batches import Batches, Order
+from .engine.training.inputs import Inputs, rows_of
 
 TOKENS = 20
 LENGTHS = (8, 256)  # short ones are more frequent: the logarithm of the length is uniform
@@ -74,6 +76,19 @@ class DataModule(pl.LightningDataModule):
         # A short batch stays last: before others, it would shift where each of them begins.
         return torch.cat([*shuffled, *batches[len(full) :]])
 
+    def preprocessing(self) -> nn.Module:
+        """From inputs as users have them to what the network is trained on. Here: the same tokens and mask."""
+        return nn.Identity()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Sequences to predict: a CSV or Parquet file with a column `tokens`, such as "3 17 4"."""
+        return Inputs(rows_of(path, ["tokens"]), tokens_of, collate=pad)
+
+    def examples(self) -> list[dict[str, Tensor]]:
+        """Some sequences with padding, on which an export is checked. Two lengths say that any will do."""
+        batches = [pad([torch.arange(length) % 7 for length in lengths]) for lengths in ((8, 6), (30, 25))]
+        return [{name: part[n] for name, part in batch.items()} for batch in batches for n in range(2)]
+
     def _loader(self, samples: Sequence[Sample], order: Order | None = None) -> Batches:
         # Held-out samples come by length, which pads least.
         in_order = order or (lambda epoch, generator: lengths_of(samples).argsort(stable=True))
@@ -87,10 +102,23 @@ def lengths_of(samples: Sequence[Sample]) -> Tensor:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """A batch as long as its longest sample. Padding is token 0, a token like others: the mask alone tells it apart."""
-    tokens = pad_sequence([sample["tokens"] for sample in samples], batch_first=True)
-    mask = torch.arange(tokens.shape[1]) < lengths_of(samples).unsqueeze(1)
-    target = torch.stack([sample["target"] for sample in samples])
-    return {"tokens": tokens, "mask": mask, "target": target, "id": [sample["id"] for sample in samples]}
+    padded = pad([sample["tokens"] for sample in samples])
+    target, ids = torch.stack([sample["target"] for sample in samples]), [sample["id"] for sample in samples]
+    return {"tokens": padded["tokens"], "mask": padded["mask"], "target": target, "id": ids}
+
+
+def pad(sequences: Sequence[Tensor]) -> dict[str, Tensor]:
+    tokens = pad_sequence(list(sequences), batch_first=True)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return {"tokens": tokens, "mask": torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)}
+
+
+def tokens_of(row: Mapping[str, Any]) -> Tensor:
+    """The tokens of a row: (length,) int64; ValueError for what is none."""
+    tokens = str(row["tokens"]).split()
+    if not tokens or not all(token.isdecimal() and int(token) < TOKENS for token in tokens):
+        raise ValueError(f"tokens must be one or more numbers from 0 to {TOKENS - 1}")
+    return torch.tensor([int(token) for token in tokens])
 
 
 def make_up(name: str, generator: torch.Generator) -> Sample:

@@ -30,5 +30,6 @@ class Network(nn.Module):
         # A share of the sequence's own length: as one of the padded length, it would depend on the other sequences.
         places = torch.arange(tokens.shape[1], device=tokens.device) / mask.sum(dim=1, keepdim=True)
         keys, values = self.key(self.embedding(tokens)), self.place(places.unsqueeze(2))
-        attended = F.scaled_dot_product_attention(keys[:, :1], keys, values, attn_mask=mask.unsqueeze(1))
+        query, keys, values = (part.unsqueeze(1) for part in (keys[:, :1], keys, values))  # one head, which ONNX needs
+        attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask[:, None, None])
         return self.head(attended).flatten()

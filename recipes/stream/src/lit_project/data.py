@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from .engine.saving.atomic import part_of, replace
 from .engine.training.batches import Batches
+from .engine.training.inputs import Inputs, numbers, rows_of
 from .engine.training.stream import Stream
 
 SAMPLES = 128
 RECORD = np.dtype([("signal", np.int16, SAMPLES), ("arrival", np.float32)])
+COLUMNS = [f"s{number}" for number in range(SAMPLES)]  # of a file with signals to predict
 DECAY = 16  # samples in which a pulse falls to 37 %
+NOISE = 16  # its standard deviation, in the unit of the records
 HELD_OUT = 1024  # records of the validation, and of the test
 
 
@@ -85,6 +88,18 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return Batches(self.test, self.batch_size)
 
+    def preprocessing(self) -> nn.Module:
+        """From signals as they are recorded to what the network is trained on: (batch, 128) float32 -> the same."""
+        return Scale()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Signals to predict: a CSV or Parquet file with the columns s0 to s127, in the unit of the records."""
+        return Inputs(rows_of(path, COLUMNS), lambda row: numbers(row, COLUMNS))
+
+    def examples(self) -> list[Tensor]:
+        """Some signals as `read_inputs` gives them, on which an export is checked: (128,) float32 each."""
+        return list(torch.tensor(simulate(7, np.random.default_rng(0))["signal"], dtype=torch.float32))
+
 
 class Shards:
     """The records of all shards, in another order in each pass, which follows from how `random` is seeded.
@@ -119,7 +134,14 @@ class Shards:
 
 def decode(record: Any) -> tuple[Tensor, Tensor]:
     """What takes time: each worker does it for the records of its own batches, and merely reads the others."""
-    return torch.tensor(record["signal"] / 16, dtype=torch.float32), torch.tensor([record["arrival"]])
+    return Scale()(torch.tensor(record["signal"], dtype=torch.float32)), torch.tensor([record["arrival"]])
+
+
+class Scale(nn.Module):
+    """From the unit of the records to the standard deviation of the noise, of the same shape."""
+
+    def forward(self, signals: Tensor) -> Tensor:
+        return signals / NOISE
 
 
 def held(records: Any) -> TensorDataset:
@@ -136,5 +158,5 @@ def simulate(count: int, generator: np.random.Generator) -> Any:
     signals = heights * np.exp(-np.maximum(times, 0)) * (times > 0)
     signals += generator.standard_normal(signals.shape, dtype=np.float32)
     records = np.zeros(count, RECORD)
-    records["signal"], records["arrival"] = np.rint(16 * signals), arrivals[:, 0]
+    records["signal"], records["arrival"] = np.rint(NOISE * signals), arrivals[:, 0]
     return records

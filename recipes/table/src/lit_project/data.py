@@ -1,22 +1,21 @@
 """DataModule: where batches come from. Here: a table of patients in a CSV file, with an id and gaps in some rows."""
 
-import csv
-import math
 import sys
 import zlib
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from .engine.errors import RunError
 from .engine.training.batches import Batches, SizedDataset
+from .engine.training.inputs import Inputs, numbers, rows_of
 
 FEATURES = ("age", "sex", "bmi", "blood_pressure", "cholesterol", "ldl", "hdl", "triglycerides", "glucose")
 TARGET = "worse"
-Row = tuple[str, list[float], float]  # id, features, target
+Row = tuple[str, Tensor]  # id; features and target, (features + 1,) float32
 
 
 class Table(Dataset[tuple[Tensor, Tensor, str]]):
@@ -24,8 +23,7 @@ class Table(Dataset[tuple[Tensor, Tensor, str]]):
 
     def __init__(self, rows: list[Row]) -> None:
         self.ids = [row[0] for row in rows]
-        self.features = torch.tensor([row[1] for row in rows])
-        self.targets = torch.tensor([[row[2]] for row in rows])
+        self.features, self.targets = torch.stack([row[1] for row in rows]).split([len(FEATURES), 1], dim=1)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -101,6 +99,18 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
+    def preprocessing(self) -> nn.Module:
+        """From rows to what the network is trained on: the same, since the network has learnt the scale."""
+        return nn.Identity()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Rows to predict: a CSV or Parquet file with the features as columns, in the units of the training's file."""
+        return Inputs(rows_of(path, FEATURES), lambda row: numbers(row, FEATURES))
+
+    def examples(self) -> list[Tensor]:
+        """Some rows as `read_inputs` gives them, on which an export is checked: (features,) float32 each."""
+        return [row[:-1] for _, row in read(self.file)[0][:10]]
+
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
@@ -108,19 +118,12 @@ class DataModule(pl.LightningDataModule):
 def read(file: Path) -> tuple[list[Row], list[str]]:
     """The usable rows of a file, and for each other row why it is not."""
     rows, rejected = [], []
-    with file.open(newline="", encoding="utf-8") as lines:
-        table = csv.DictReader(lines)
-        for cells in table:
-            if unusable := [name for name in ("id", *FEATURES, TARGET) if not is_usable(name, cells.get(name))]:
-                rejected.append(f"line {table.line_num}, {unusable[0]} is {cells.get(unusable[0]) or 'missing'}")
-            else:
-                rows.append((cells["id"], [float(cells[name]) for name in FEATURES], float(cells[TARGET])))
+    for item in rows_of(file, ["id", *FEATURES, TARGET]):
+        try:
+            row = item.checked()
+            if not row["id"]:
+                raise ValueError("id is empty")
+            rows.append((item.id, numbers(row, [*FEATURES, TARGET])))
+        except ValueError as error:
+            rejected.append(f"{item.place}, {error}")
     return rows, rejected
-
-
-def is_usable(column: str, cell: str | None) -> bool:
-    """Whether there is an id or a number. To Python "nan" is a number, but no network can learn from it."""
-    try:
-        return bool(cell) if column == "id" else math.isfinite(float(cell or ""))
-    except ValueError:
-        return False

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
-from torchmetrics.classification import BinaryAUROC, BinaryCalibrationError
+from torchmetrics.classification import BinaryAUROC, BinaryCalibrationError, BinaryConfusionMatrix
 
 
 @final
 class Objective(nn.Module):
     """Cross-entropy of two classes that count equally, however many rows each has."""
 
+    task = "tabular-classification"  # in Hugging Face's words, for the card of an export
     weight: Tensor
 
     def __init__(self) -> None:
@@ -35,7 +36,15 @@ class Objective(nn.Module):
         """What the metrics see of a batch: probabilities and classes, (batch,) each."""
         metrics.update(self.prediction(outputs), targets.squeeze(1).int())
 
+    def analysis(self) -> MetricCollection:
+        """What `test` and `validate` keep as a table and a picture: who is likelier than not to get worse, and does."""
+        return MetricCollection({"confusion": BinaryConfusionMatrix()})
+
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, 1) logits -> (batch,) probabilities of class 1."""
         # The weight multiplies the odds that are learnt; what is left without it are those among patients.
         return (outputs - self.weight.log()).sigmoid().squeeze(1)
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What `predict --input` writes, by column: (batch, 1) logits -> (batch,) probabilities of class 1."""
+        return {"probability": self.prediction(outputs)}

@@ -1,13 +1,20 @@
 """DataModule: where batches come from. Here: scikit-learn's handwritten digits, most of them unlabeled."""
 
+from pathlib import Path
+
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from .engine.training.batches import Batches, SizedDataset
+from .engine.training.inputs import Inputs, files_of
 
+SIDE = 8  # of a picture, in pixels
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 UNLABELED = -1  # in place of a class
 
 
@@ -68,6 +75,19 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> Batches:
         return self._loader(self.test)
 
+    def preprocessing(self) -> nn.Module:
+        """From pictures to what the network is trained on: (batch, 1, 8, 8) uint8 -> float32 in [0, 1]."""
+        return Scale()
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """Pictures to predict: a file, or a folder of them, with bright strokes on a dark ground as in the data."""
+        return Inputs(files_of(path, ENDINGS), open_picture)
+
+    def examples(self) -> list[Tensor]:
+        """Some pictures as `read_inputs` gives them, on which an export is checked: (1, 8, 8) uint8 each."""
+        pictures, _ = read()
+        return [(picture * 255).byte() for picture in pictures[-10:]]
+
     def _loader(self, dataset: SizedDataset) -> Batches:
         return Batches(dataset, self.batch_size, False, self.num_workers, self.seed)
 
@@ -79,6 +99,24 @@ def read() -> tuple[Tensor, Tensor]:
     digits = load_digits()
     pictures = torch.tensor(digits.images / 16, dtype=torch.float32)
     return pictures.unsqueeze(1), torch.tensor(digits.target, dtype=torch.int64)
+
+
+def open_picture(path: Path) -> Tensor:
+    """A picture file of any size and colour: (1, 8, 8) uint8 grey levels; ValueError if it is none."""
+    try:
+        with Image.open(path) as picture:
+            # Each pixel is the mean of a block, as in the making of the data from bitmaps of 32 x 32.
+            small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise ValueError(f"no picture that can be read: {error}") from error
+    return torch.from_numpy(np.array(small)).unsqueeze(0)
+
+
+class Scale(nn.Module):
+    """Grey levels from 0 to 255 -> float32 from 0 to 1, of the same shape."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures.float() / 255
 
 
 def shift(pictures: Tensor, most: int) -> Tensor:

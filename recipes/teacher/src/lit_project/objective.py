@@ -9,6 +9,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from .data import UNLABELED
+from .engine.training.analysis import ConfusionMatrix, PerClass
 from .network import CLASSES
 
 
@@ -22,6 +23,8 @@ class Objective(nn.Module):
     Args:
         consistency: weight of the distance to the teacher; 0 learns from the labels alone.
     """
+
+    task = "image-classification"  # in Hugging Face's words, for the card of an export
 
     def __init__(self, consistency: float) -> None:
         super().__init__()
@@ -49,6 +52,16 @@ class Objective(nn.Module):
         """
         metrics.update(outputs.softmax(dim=-1), targets)
 
+    def analysis(self) -> MetricCollection:
+        """What `test` and `validate` keep as tables and pictures; it sees what the metrics see."""
+        return MetricCollection({"confusion": ConfusionMatrix(CLASSES), "per_class": PerClass(CLASSES)})
+
     def prediction(self, outputs: Tensor) -> Tensor:
         """The answer to give: (batch, 10) logits -> (batch,) int64, the likeliest class."""
         return outputs.argmax(dim=-1)
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What `predict --input` writes, by column: (batch, 10) logits -> the digit and each digit's probability."""
+        probabilities = outputs.softmax(dim=-1)
+        each = {f"p{digit}": probabilities[:, digit] for digit in range(CLASSES)}
+        return {"digit": probabilities.argmax(dim=-1), **each}

@@ -9,13 +9,17 @@ from jsonargparse import Namespace
 from torch import Tensor, nn
 
 from ..errors import RunError
+from ..saving.nested import outputs_of
 from ..saving.parts import Parts, fingerprint
+from ..saving.ready import answers_of, in_one_line
 from ..training.inputs import Inputs
 from ..training.predicting import InputBatches, Once, SaveAnswers
 from . import reports
+from .load import preprocessing_of
 from .question import Question
 
 BATCH_SIZE = 64  # where a DataModule has none
+WITHOUT_ANSWERS = "a method answers(outputs) in objective.py or model.py, or a predict_step that takes inputs alone"
 
 
 class Answers:
@@ -38,7 +42,7 @@ class Answers:
         self.before = fingerprint(self.input)
         about = {"input": self.before, **depends_on}
         summary = answer_by_objective(model, inputs)
-        preprocessing = data.preprocessing() if hasattr(data, "preprocessing") else nn.Identity()
+        preprocessing = preprocessing_of(data) if hasattr(data, "preprocessing") else nn.Identity()
         self.loader = InputBatches(inputs, preprocessing, getattr(data, "batch_size", BATCH_SIZE))
         parts = Parts(self.output, about, question.overwrite)
         self.callback = SaveAnswers(self.loader, parts, summary, self.refuse_changed)
@@ -69,7 +73,7 @@ class Continuation:
         self.loader = Once()
         self.callback = KeepText()
 
-        answer_with(model, lambda _: [go_on(model, question.prompt, question.length, question.temperature)])
+        answer_with(model, lambda *_: [go_on(model, question.prompt, question.length, question.temperature)])
 
     def report(self, trainer: pl.Trainer, run: Path) -> None:
         print(printable(self.prompt + self.callback.text))
@@ -99,23 +103,27 @@ def answer_by_objective(
 ) -> Callable[[dict[str, Tensor]], dict[str, float]] | None:
     """Have the model answer by what its objective calls `answers`, or `scores` for pieces, which `summary` sums up.
 
-    Without them, what `predict_step` returns is the answer.
+    Without them, what `predict_step` returns for a batch of inputs is the answer.
     """
     objective = getattr(model, "objective", None)
     if inputs.in_pieces:
         scores = method_of(objective, "objective.py", "scores(outputs, inputs)", "an input in pieces")
-        answer_with(model, lambda batch: scores(model(batch), batch))
+        answer_with(model, lambda batch, _: scores(outputs_of(model, batch), batch))
         return method_of(objective, "objective.py", "summary(scores)", "an input in pieces")
-    if answers := getattr(objective, "answers", None):
-        answer_with(model, lambda batch: answers(model(batch)))
+    answers, predict_step = answers_of(model), model.predict_step
+    if answers:
+        answer_with(model, lambda batch, _: answers(outputs_of(model, batch)))
+    else:
+        answer_with(model, predict_step, WITHOUT_ANSWERS)
     return None
 
 
-def answer_with(model: pl.LightningModule, answer: Callable[[Tensor], Any]) -> None:
+def answer_with(model: pl.LightningModule, answer: Callable[[Any, int], Any], hint: str = "--traceback") -> None:
     """Have `predict_step` call this instead: precision, devices and averaged weights are then those of any predict."""
 
-    def predict_step(batch: Tensor, batch_idx: int) -> Any:
-        return answer(batch)
+    def predict_step(batch: Any, batch_idx: int) -> Any:
+        with in_one_line("the model cannot answer a batch of these inputs", hint):
+            return answer(batch, batch_idx)
 
     model.predict_step = predict_step  # type: ignore[method-assign]
 

@@ -79,7 +79,7 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     path = checkpoints.find(run, ckpt_path)
     loaded = load(path, project)
     examples = exported.examples_of(samples_of(loaded.ready.data))
-    answers = exported.answers_of(loaded.ready, examples)
+    answers = exported.answers_to(loaded.ready, examples)
     writers: dict[str, Callable[..., None]] = {
         "onnx": exported.write_onnx,
         "pt2": exported.write_pt2,
@@ -111,8 +111,11 @@ def export(run: Path, ckpt_path: str | None, formats: list[str], project: Projec
     print(f"\nCheckpoint:  {loaded.path}\nExported:    {(run / FOLDER).resolve()}")
 
 
-def samples_of(data: Any) -> list[Any]:
+def samples_of(data: Any) -> Any:
+    from ..saving.ready import in_one_line
+
     if not hasattr(data, "examples"):
         hint = "a method examples() there, which returns some inputs as users have them: tensors, in a list"
         raise RunError("data.py gives no examples of raw inputs, with which an export is described and checked", hint)
-    return data.examples()
+    with in_one_line("examples() in data.py failed, for which neither prepare_data nor setup is called"):
+        return data.examples()

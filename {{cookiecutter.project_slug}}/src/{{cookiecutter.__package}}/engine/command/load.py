@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from pytorch_lightning.cli import instantiate_module
+from torch import nn
 
 from ..errors import RunError
 from ..saving import checkpoints, weights
 from ..saving.atomic import restore_previous
-from ..saving.ready import Ready, fill
+from ..saving.ready import Ready, answers_of, fill, in_one_line
 from ..saving.runs import CHECKPOINTS, CONFIG, is_run, kept_in, refuse_address
 from ..saving.secrets import without_secrets
 from . import configurations, manifest
@@ -66,6 +67,7 @@ def load(source: str | os.PathLike[str], project: Project) -> Loaded:
         checkpoints.refuse_other_model(path, saved["state_dict"], model.state_dict(), what_to_try(file.parent))
         model.on_load_checkpoint(saved)
         model.load_state_dict(saved["state_dict"])
+    ready.eval().requires_grad_(False)  # also what a model has built only when it saw its checkpoint
     kept = code_of(file.parent) if file.name == CONFIG else configurations.read(file).get("code")
     report_changed_code(file.parent.name, kept)
     return Loaded(ready, without_secrets(settings), path)
@@ -128,14 +130,20 @@ def build(file: Path, settings: Settings, parts: Parts) -> tuple[pl.LightningMod
     return model, data
 
 
-def preprocessing_of(data: Any) -> Any:
+def preprocessing_of(data: Any) -> nn.Module:
+    """What `preprocessing` in data.py returns; RunError if there is none, or if it is no module."""
+    hint = "a method preprocessing() there, which returns an nn.Module; nn.Identity() if nothing is to be done"
     if not hasattr(data, "preprocessing"):
-        hint = "a method preprocessing() there, which returns an nn.Module; nn.Identity() if nothing is to be done"
         raise RunError("data.py does not say how raw inputs become those that the model was trained on", hint)
-    return data.preprocessing()
+    with in_one_line("preprocessing() in data.py failed, for which neither prepare_data nor setup is called"):
+        preprocessing = data.preprocessing()
+    if not isinstance(preprocessing, nn.Module):
+        raise RunError(f"preprocessing() in data.py returned {type(preprocessing).__name__}, no nn.Module", hint)
+    return preprocessing
 
 
 def refuse_without_answers(model: pl.LightningModule) -> None:
-    if not hasattr(getattr(model, "objective", None), "answers"):
+    if answers_of(model) is None:
+        file = "objective.py" if hasattr(model, "objective") else "model.py"
         hint = "a method answers(outputs) there, which returns {name: tensor with an entry for each sample}"
-        raise RunError("objective.py does not say what the outputs are called", hint)
+        raise RunError(f"{file} does not say what the outputs are called", hint)

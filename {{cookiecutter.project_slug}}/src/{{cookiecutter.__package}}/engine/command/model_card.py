@@ -19,14 +19,14 @@ USE = {
     "onnx": """import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
-answers = session.run(None, {"inputs": inputs})  # a NumPy array; for the names of the answers, see above""",
+answers = session.run(None, {ARRAYS})  # NumPy arrays; for the names of the answers, see above""",
     "pt2": """import torch
 
 model = torch.export.load("model.pt2").module()
-answers = model(inputs)  # a tensor in; {name: tensor} out""",
+answers = model(inputs)  # TENSORS in; {name: tensor} out""",
     "safetensors": """from PACKAGE import load  # the project, which has the network
 
-answers = load("FOLDER")(inputs)  # a tensor in; {name: tensor} out""",
+answers = load("FOLDER")(inputs)  # TENSORS in; {name: tensor} out""",
 }
 
 
@@ -65,23 +65,26 @@ def model_card(
         agreement: by format and batch size, how far the answers differ from the model's.
     """
     model, data = loaded.ready.model, loaded.ready.data
-    about = {"Network": getattr(model, "network", model), "Loss": model.objective, "Data": data}
+    about = {"Network": getattr(model, "network", model), "Loss": getattr(model, "objective", None), "Data": data}
     name = f"{project.program} {run.name}"
-    use = [
-        f"```python\n{USE[one].replace('PACKAGE', project.package).replace('FOLDER', str(run / 'export'))}\n```"
-        for one in agreement
-    ]
+    inputs = [one["name"] for one in signature["inputs"]]
+    words = {
+        "PACKAGE": project.package,
+        "FOLDER": str(run / "export"),
+        "ARRAYS": ", ".join(f'"{one}": {one}' for one in inputs),
+        "TENSORS": "a tensor" if len(inputs) == 1 else "tensors, nested as by examples() in data.py,",
+    }
     parts = [
         f"---\n{yaml.safe_dump(front_matter(name, model, data, project, metrics), sort_keys=False)}---",
         f"# {name}",
-        *(f"**{title}.** {paragraph(module)}" for title, module in about.items()),
+        *(f"**{title}.** {paragraph(module)}" for title, module in about.items() if module is not None),
         "## Inputs and answers\n\nThe preprocessing is part of the model. Sizes with a name are free.",
         table(
             ("", "name", "dtype", "shape"),
             [(kind, one["name"], one["dtype"], shape(one)) for kind in signature for one in signature[kind]],
         ),
         "## Use",
-        *use,
+        *(f"```python\n{filled(USE[one], words)}\n```" for one in agreement),
         "## Metrics",
         table(("measured by", "metric", "value"), flat(metrics)),
         "## Agreement\n\nLargest difference to the model in Lightning, as a share of its largest answer.",
@@ -98,7 +101,7 @@ def model_card(
 
 def front_matter(name: str, model: Any, data: Any, project: Project, metrics: Metrics) -> dict[str, Any]:
     """What Hugging Face's hub reads of a card."""
-    task = getattr(model.objective, "task", None)
+    task = getattr(getattr(model, "objective", model), "task", None)
     try:
         license = metadata.metadata(project.program).json.get("license_expression")
     except metadata.PackageNotFoundError:  # a project that is run from its folder
@@ -119,6 +122,12 @@ def front_matter(name: str, model: Any, data: Any, project: Project, metrics: Me
         "model-index": [{"name": name, "results": [result]}] if task and figures else None,
     }
     return {key: value for key, value in matter.items() if value}
+
+
+def filled(text: str, words: dict[str, str]) -> str:
+    for word, instead in words.items():
+        text = text.replace(word, instead)
+    return text
 
 
 def paragraph(module: object) -> str:

@@ -5,7 +5,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ..errors import RunError
-from .ready import Ready, weights_of
+from .nested import INPUT, map_tensors, named, samples_in, stacked
+from .ready import Ready, in_one_line, weights_of
 
-INPUT = "inputs"  # the name of Ready.forward's argument
 BATCH_SIZES = (1, 2, 7)
 TOLERANCE = 1e-5  # of the largest answer; float32 has 7 digits
 LARGEST_FILE = 2**31 - 2**20  # of ONNX, in bytes; beyond it, the weights go into a file beside
 Answers = dict[str, Tensor]
-Answering = Callable[[Tensor], Answers]
+Answering = Callable[[Any], Answers]
 
 
 class Examples(NamedTuple):
@@ -28,43 +28,59 @@ class Examples(NamedTuple):
 
     Args:
         batches: for each of BATCH_SIZES, one of each size of input.
-        free: dimensions whose sizes may differ from one batch to the next, by their names.
+        free: for each tensor of an input, dimensions whose sizes may differ from one batch to the next, by their names.
     """
 
-    batches: list[Tensor]
-    free: dict[int, str]
+    batches: list[Any]
+    free: dict[str, dict[int, str]]
 
 
-def examples_of(samples: list[Tensor]) -> Examples:
+def examples_of(samples: Any) -> Examples:
     """Batches of some samples, taken in turn. A dimension in which they differ is free, as that of the batch is."""
-    if not samples or len({(sample.ndim, sample.dtype) for sample in samples}) > 1:
-        raise RunError("the DataModule's examples() must be tensors of one dtype and as many dimensions, one or more")
-    shapes = list(dict.fromkeys(sample.shape for sample in samples))
-    alike = [[sample for sample in samples if sample.shape == shape] for shape in shapes]
-    batches = [torch.stack([group[n % len(group)] for n in range(size)]) for size in BATCH_SIZES for group in alike]
-    sizes = {dim: {shape[dim] for shape in shapes} for dim in range(samples[0].ndim)}
-    free = [dim + 1 for dim in sizes if len(sizes[dim]) > 1]
-    return Examples(batches, {0: "batch", **{dim: f"size_{dim}" for dim in free}})
+    if not isinstance(samples, list) or not samples:
+        raise RunError("the DataModule's examples() must be a list of raw inputs, one or more")
+    parts = [named(sample) for sample in samples]
+    if len({tuple((name, one.ndim, one.dtype) for name, one in part.items()) for part in parts}) > 1:
+        raise RunError("the DataModule's examples() must be alike, but for the sizes of their dimensions")
+    shapes = [tuple(tensor.shape for tensor in part.values()) for part in parts]
+    alike = [[one for one, shape in zip(samples, shapes, strict=True) if shape == own] for own in dict.fromkeys(shapes)]
+    batches = [stacked([group[n % len(group)] for n in range(size)]) for size in BATCH_SIZES for group in alike]
+    return Examples(batches, free_dimensions(batches))
 
 
-def answers_of(ready: Ready, examples: Examples) -> list[Answers]:
+def free_dimensions(batches: list[Any]) -> dict[str, dict[int, str]]:
+    """Names of the dimensions in which batches differ; one name for those of several tensors that are always equal."""
+    parts = [named(batch) for batch in batches]
+    free: dict[str, dict[int, str]] = {}
+    known: dict[tuple[int, ...], str] = {}
+    for name, tensor in parts[0].items():
+        sizes = {dim: tuple(part[name].shape[dim] for part in parts) for dim in range(1, tensor.ndim)}
+        own = {dim: f"size_{dim}" if len(parts[0]) == 1 else f"{name}_size_{dim}" for dim in sizes}
+        free[name] = {0: "batch", **{dim: known.get(sizes[dim], own[dim]) for dim in sizes if len(set(sizes[dim])) > 1}}
+        known = {**{sizes[dim]: free[name][dim] for dim in free[name] if dim}, **known}
+    return free
+
+
+def answers_to(ready: Ready, examples: Examples) -> list[Answers]:
     """What the model answers for each batch; RunError unless all of it are tensors with an entry for each sample."""
-    answers = [ready(batch) for batch in examples.batches]
-    for batch, named in zip(examples.batches, answers, strict=True):
-        for name, answer in named.items():
-            if not isinstance(answer, Tensor) or answer.ndim == 0 or len(answer) != len(batch):
-                what = f"objective.answers gives {name!r} for a batch of {len(batch)}"
-                raise RunError(f"{what}, which is no tensor with {len(batch)} entries, and cannot be exported")
+    with in_one_line("the model cannot answer what examples() in data.py gives"):
+        answers = [ready(batch) for batch in examples.batches]
+    for name, answer in answers[0].items():
+        if not isinstance(answer, Tensor):
+            what = f"answers gives {name!r} for a batch of 1"
+            raise RunError(f"{what}, which is no tensor with 1 entries, and cannot be exported")
     return answers
 
 
 def signature(examples: Examples, answers: list[Answers]) -> dict[str, list[dict[str, Any]]]:
     """Names, dtypes and shapes of what goes in and comes out, with names for sizes that are free."""
-    first = examples.batches[0]
-    inputs = [examples.free.get(dim, size) for dim, size in enumerate(first.shape)]
-    outputs = {name: [named[name].shape for named in answers] for name in answers[0]}
+    inputs = {
+        name: (tensor, [examples.free[name].get(dim, size) for dim, size in enumerate(tensor.shape)])
+        for name, tensor in named(examples.batches[0]).items()
+    }
+    outputs = {name: [each[name].shape for each in answers] for name in answers[0]}
     return {
-        "inputs": [{"name": INPUT, "dtype": dtype_of(first), "shape": inputs}],
+        "inputs": [{"name": name, "dtype": dtype_of(one), "shape": shape} for name, (one, shape) in inputs.items()],
         "outputs": [
             {"name": name, "dtype": dtype_of(answers[0][name]), "shape": shape_of(sizes, examples)}
             for name, sizes in outputs.items()
@@ -78,18 +94,23 @@ def dtype_of(tensor: Tensor) -> str:
 
 def shape_of(shapes: list[torch.Size], examples: Examples) -> list[str | int]:
     """A shape in which a size that is always that of a free dimension of the input has its name."""
-    free = {name: [batch.shape[dim] for batch in examples.batches] for dim, name in examples.free.items()}
-    named: list[str | int] = []
+    parts = [named(batch) for batch in examples.batches]
+    free = {
+        size: [part[name].shape[dim] for part in parts]
+        for name, sizes in examples.free.items()
+        for dim, size in sizes.items()
+    }
+    found: list[str | int] = []
     for sizes in map(list, zip(*shapes, strict=True)):
         names = [name for name in free if free[name] == sizes]
-        named.append(names[0] if names else sizes[0] if len(set(sizes)) == 1 else "any")
-    return named
+        found.append(names[0] if names else sizes[0] if len(set(sizes)) == 1 else "any")
+    return found
 
 
 def write_pt2(ready: Ready, examples: Examples, path: Path) -> None:
     # The largest batch: torch.export takes a size of 1 for one that is always 1.
     batch = examples.batches[-1]
-    free = {dim: torch.export.Dim.DYNAMIC for dim in examples.free}
+    free = map_tensors(lambda name, _: dict.fromkeys(examples.free[name], torch.export.Dim.DYNAMIC), batch)
     with quiet(), one_line_for("torch.export"):
         torch.export.save(torch.export.export(ready, (batch,), dynamic_shapes=(free,)), path)
 
@@ -103,14 +124,16 @@ def read_pt2(path: Path) -> Answering:
 
 def write_onnx(ready: Ready, examples: Examples, path: Path) -> None:
     size = sum(tensor.nbytes for tensor in ready.state_dict().values())
+    batch = examples.batches[-1]
     with quiet(), one_line_for("torch.onnx"):
         torch.onnx.export(
             ready,
-            (examples.batches[-1],),
+            (),
             path,
-            input_names=[INPUT],
-            output_names=list(ready(examples.batches[-1])),
-            dynamic_shapes=(examples.free,),
+            kwargs={INPUT: batch},  # a dict as the last of the arguments would be taken for those by name
+            input_names=list(named(batch)),
+            output_names=list(ready(batch)),
+            dynamic_shapes={INPUT: map_tensors(lambda name, _: examples.free[name], batch)},
             dynamo=True,
             external_data=size > LARGEST_FILE,
             verbose=False,
@@ -123,8 +146,8 @@ def read_onnx(path: Path) -> Answering:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
-    def answering(inputs: Tensor) -> Answers:
-        answers = session.run(names, {INPUT: inputs.numpy()})
+    def answering(inputs: Any) -> Answers:
+        answers = session.run(names, {name: tensor.numpy() for name, tensor in named(inputs).items()})
         return {name: torch.from_numpy(answer) for name, answer in zip(names, answers, strict=True)}
 
     return answering
@@ -150,36 +173,42 @@ def write_safetensors(ready: Ready, examples: Examples, path: Path) -> None:
 def differences(name: str, answering: Answering, examples: Examples, answers: list[Answers]) -> dict[int, float]:
     """By batch size: the largest difference of a file's answers from the model's, as a share of the largest answer.
 
+    The largest to all batches: a single answer may be next to nothing, as a probability often is.
+
     Raises:
         RunError: if the file does not answer, or if the difference is more than that of rounding.
     """
     largest = dict.fromkeys(BATCH_SIZES, 0.0)
+    whole = max(numbers_in(expected).abs().max().item() for expected in answers)
     for batch, expected in zip(examples.batches, answers, strict=True):
         with one_line_for(name):
             found = answering(batch)
-        share = largest_difference(expected, found)
+        difference = largest_difference(expected, found)
+        share = difference and (difference / whole if whole else math.inf)
         if not share <= TOLERANCE:  # also if it is nan
-            shape = tuple(batch.shape)
+            shape = " and ".join(str(tuple(tensor.shape)) for tensor in named(batch).values())
             raise RunError(
                 f"{name} does not answer as the model does: for inputs of shape {shape}, they differ by {share:.1e} of"
                 f" the largest answer, which may be {TOLERANCE:.0e}; nothing is exported"
             )
-        largest[len(batch)] = max(largest[len(batch)], share)
+        size = samples_in(batch)
+        largest[size] = max(largest[size], share)
     return largest
 
 
 def largest_difference(expected: Answers, found: Answers) -> float:
-    """As a share of the largest number among all answers; those that are not floating-point have to be equal."""
+    """Between floating-point numbers; infinite if there are other answers, or if others than these are not equal."""
     kinds = [{name: (answer.shape, answer.dtype) for name, answer in one.items()} for one in (expected, found)]
-    floats = [name for name, answer in expected.items() if answer.is_floating_point()]
-    if kinds[0] != kinds[1] or not all(torch.equal(expected[n], found[n]) for n in expected.keys() - floats):
+    others = [name for name, answer in expected.items() if not answer.is_floating_point()]
+    if kinds[0] != kinds[1] or not all(torch.equal(expected[name], found[name]) for name in others):
         return math.inf
-    if not floats:
-        return 0.0
-    numbers = torch.cat([expected[name].double().flatten() for name in floats])
-    others = torch.cat([found[name].double().flatten() for name in floats])
-    difference = (numbers - others).abs().max().item()
-    return difference and difference / numbers.abs().max().item()
+    return (numbers_in(expected) - numbers_in(found)).abs().max().item()
+
+
+def numbers_in(answers: Answers) -> Tensor:
+    """All floating-point numbers of some answers in float64, and a 0."""
+    floats = [answer.double().flatten() for answer in answers.values() if answer.is_floating_point()]
+    return torch.cat([torch.zeros(1, dtype=torch.float64), *floats])
 
 
 @contextmanager
@@ -196,15 +225,5 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-@contextmanager
-def one_line_for(library: str) -> Iterator[None]:
-    """Say in one line that a library cannot take the model: there are hundreds of reasons, each with a page of text."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
-        hint = "--format safetensors, or --traceback"
-        raise RunError(f"{library} cannot take this model: {reason[:300]}", hint) from error
+def one_line_for(library: str) -> AbstractContextManager[None]:
+    return in_one_line(f"{library} cannot take this model", "--format safetensors, or --traceback")

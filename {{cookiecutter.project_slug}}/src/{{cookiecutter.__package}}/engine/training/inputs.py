@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RunError
+from ..saving.nested import stacked
 from ..saving.tables import pyarrow
 
 ID = "id"  # a column of this name says what a row is called
@@ -32,6 +33,12 @@ class Item(NamedTuple):
     place: str
     content: Any
 
+    def checked(self) -> Any:
+        """The content; raises the error in its place."""
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content
+
 
 class Items(Protocol):
     """Gives the same items in the same order whenever it is iterated over, and holds few of them at a time."""
@@ -45,15 +52,17 @@ class Inputs:
 
     Args:
         items: rows or files.
-        sample: the content of an item -> a tensor, of the same shape for each. Raises ValueError or OSError for bad
-            content; the text is the reason that the user reads.
+        sample: the content of an item -> a tensor, or several in a dict or a tuple. Raises ValueError or OSError for
+            bad content; the text is the reason that the user reads.
         in_pieces: whether `sample` gives several batches for each item, because an item may be longer than what the
             network sees at once. The objective then has `scores` and `summary`, where it has `answers` otherwise.
+        collate: makes a batch of a list of samples. `stacked` needs the same shape for each; one of your own can pad.
     """
 
     items: Items
     sample: Callable[[Any], Any]
     in_pieces: bool = False
+    collate: Callable[[list[Any]], Any] = stacked
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ class Parquet:
         try:
             return read()
         except (ValueError, OSError) as error:  # pyarrow's own errors derive from these
-            raise RunError(f"--input {self.path} is no Parquet file that can be read: {error}") from error
+            raise RunError(f"{self.path} is no Parquet file that can be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -148,15 +157,15 @@ def rows_of(path: Path, columns: Sequence[str]) -> Csv | Parquet:
         RunError: for a file that cannot be read, has no rows, or lacks a column.
     """
     if not has_ending(path.name, TABLES) or path.is_dir():
-        raise RunError(f"--input {path}: rows are read from a file that ends with {' or '.join(TABLES)}")
+        raise RunError(f"{path}: rows are read from a file that ends with {' or '.join(TABLES)}")
     rows = Csv(path) if has_ending(path.name, TABLES[:1]) else Parquet(path, columns)
     try:
         present = rows.columns()
         refuse_other_columns(path, present, columns)
         if next(iter(rows), None) is None:
-            raise RunError(f"--input {path} has no rows")
+            raise RunError(f"{path} has no rows")
     except (OSError, csv.Error) as error:
-        raise RunError(f"--input {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise RunError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return rows
 
 
@@ -172,9 +181,9 @@ def files_of(path: Path, endings: Sequence[str] = ()) -> Files:
     """
     files, kinds = Files(path, endings), ", ".join(endings) or "any name"
     if path.is_file() and not has_ending(path.name, endings):
-        raise RunError(f"--input {path}: the file must have one of the endings {kinds}")
+        raise RunError(f"{path}: the file must have one of the endings {kinds}")
     if next(iter(files), None) is None:
-        raise RunError(f"--input {path} is a folder without files of {kinds}")
+        raise RunError(f"{path} is a folder without files of {kinds}")
     return files
 
 
@@ -200,13 +209,13 @@ def refuse_other_columns(path: Path, present: Sequence[str], wanted: Sequence[st
     if missing := [name for name in wanted if name not in present]:
         near = [match for name in missing for match in difflib.get_close_matches(name, present, n=1)]
         hint = f"rename {' and '.join(near)}" if near else f"its columns are {', '.join(present) or 'none'}"
-        raise RunError(f"--input {path} has no column {', '.join(missing)}", hint)
+        raise RunError(f"{path} has no column {', '.join(missing)}", hint)
     if twice := [name for name in (*wanted, ID) if present.count(name) > 1]:
-        raise RunError(f"--input {path} has the column {twice[0]} twice")
+        raise RunError(f"{path} has the column {twice[0]} twice")
 
 
 def refuse_unreadable(error: OSError) -> None:
-    raise RunError(f"--input {error.filename} cannot be read: {error.strerror}")
+    raise RunError(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def has_ending(name: str, endings: Sequence[str]) -> bool:

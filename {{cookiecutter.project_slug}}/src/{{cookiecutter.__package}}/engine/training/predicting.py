@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..devices.processes import gather, rank_and_world_size
 from ..errors import RunError
 from ..saving.parts import Joined, Parts
-from .answers import answer_to
+from ..saving.ready import in_one_line, reason_of
+from .answers import HINT, answer_to, leaves
 from .display import say
 from .inputs import ID, Inputs, Item
 
@@ -50,7 +51,7 @@ class Part:
 
 
 class InputBatches:
-    """A loader of the batches that this process has to answer. A batch is what the network takes, a tensor.
+    """A loader of the batches that this process has to answer. A batch is what the network takes.
 
     Several processes take the parts in turns. With weights in shards, which all of them need for each batch, every
     process answers everything, and the first one writes it.
@@ -72,7 +73,7 @@ class InputBatches:
         self.write: Callable[[Part], None] = lambda part: None
         self.count = 0
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         rank, world_size = rank_and_world_size()
         items = iter(self.inputs.items)
         self.count = 0
@@ -82,17 +83,18 @@ class InputBatches:
                 yield from self._batches(Part(self.count), in_part)
             self.count += 1
 
-    def _batches(self, part: Part, items: list[Item]) -> Iterator[Tensor]:
+    def _batches(self, part: Part, items: list[Item]) -> Iterator[Any]:
         batches = self._in_pieces(part, items) if self.inputs.in_pieces else self._together(part, items)
         for entry, samples in batches:
             part.batches += 1
             self.waiting.append((part, entry))
-            with torch.no_grad():
-                yield self.preprocessing(samples)
+            with torch.no_grad(), in_one_line("preprocessing in data.py cannot take a batch of these inputs"):
+                batch = self.preprocessing(samples)
+            yield batch
         part.is_read = True
         self._write_if_complete(part)
 
-    def _together(self, part: Part, items: list[Item]) -> Iterator[tuple[Entry, Tensor]]:
+    def _together(self, part: Part, items: list[Item]) -> Iterator[tuple[Entry, Any]]:
         for first in range(0, len(items), self.batch_size):
             entry, samples = Entry([]), []
             for item in items[first : first + self.batch_size]:
@@ -102,11 +104,12 @@ class InputBatches:
                 except (ValueError, OSError) as error:
                     part.rejects.append(reject(item, error))
             if samples:
-                refuse_other_shapes(samples)
                 part.entries.append(entry)
-                yield entry, torch.stack(samples)
+                with in_one_line("read_inputs in data.py makes no batch of these inputs"):
+                    batch = self.inputs.collate(samples)
+                yield entry, batch
 
-    def _in_pieces(self, part: Part, items: list[Item]) -> Iterator[tuple[Entry, Tensor]]:
+    def _in_pieces(self, part: Part, items: list[Item]) -> Iterator[tuple[Entry, Any]]:
         for item in items:
             entry = Entry([item.id])
             part.entries.append(entry)
@@ -118,13 +121,19 @@ class InputBatches:
                 part.rejects.append(reject(item, error))
 
     def _sample(self, item: Item) -> Any:
-        if isinstance(item.content, Exception):
-            raise item.content
-        return self.inputs.sample(item.content)
+        try:
+            return self.inputs.sample(item.checked())
+        except (OSError, RunError, ValueError):
+            raise
+        except Exception as error:
+            hint = "a ValueError, if the content is bad; --traceback shows where"
+            raise RunError(f"read_inputs in data.py failed for {item.place}: {reason_of(error)}", hint) from error
 
     def answer(self, answers: Any) -> None:
         """Take the answers to the batch that has waited longest."""
         part, entry = self.waiting.popleft()
+        if not self.inputs.in_pieces:
+            refuse_other_entries(answers, len(entry.ids))
         entry.answers.append(answers)
         part.batches -= 1
         self._write_if_complete(part)
@@ -223,9 +232,9 @@ def reject(item: Item, error: Exception) -> Reject:
     return item.id, item.place, " ".join(reason.split())
 
 
-def refuse_other_shapes(samples: list[Tensor]) -> None:
-    if len(shapes := {tuple(sample.shape) for sample in samples}) > 1:
-        raise RunError(f"read_inputs gives samples of several shapes: {' and '.join(map(str, sorted(shapes)))}")
+def refuse_other_entries(answers: Any, inputs: int) -> None:
+    if counts := {len(leaf) for leaf in leaves(answers)} - {inputs}:
+        raise RunError(f"{counts.pop()} answers were given to {inputs} inputs, not one for each", HINT)
 
 
 def columns_of(answers: Any, name: str = "") -> dict[str, Any]:
