@@ -171,7 +171,7 @@ def test_checkpoint_is_loaded_with_a_network_of_the_caller_s_and_without(short, 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("none.ckpt", "no checkpoint"), ("bad.ckpt", "damaged"), ("https://a/b.ckpt", "address"), (".", "shards")],
+    [("none.ckpt", "no checkpoint"), ("bad.ckpt", "damaged"), ("https://a/b.ckpt", "address"), (".", "damaged")],
 )
 def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path, name, told):
     (tmp_path / "bad.ckpt").write_bytes(b"no checkpoint")

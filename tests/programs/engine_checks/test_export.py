@@ -253,7 +253,7 @@ def test_run_that_does_not_fit_the_code_is_refused_in_one_line(run, refused, cha
     with pytest.raises(RunError, match=told) as refusal:
         lit_project.load(run)
     assert "\n" not in str(refusal.value)
-    assert "the code of the commit in" in refused("export", "--run", "one")
+    assert "the code with which it was trained" in refused("export", "--run", "one")
 
 
 def test_setting_that_the_code_has_gained_is_that_of_default_yaml(run, expected):
@@ -379,7 +379,7 @@ def test_named_tuples_are_stacked_as_they_are():
 
 def ready_of(network, answers=lambda outputs: outputs):
     network.answers = answers
-    return Ready(torch.nn.Identity(), network)
+    return Ready(torch.nn.Identity(), network, DataModule)
 
 
 @pytest.mark.parametrize("write", ["write_onnx", "write_pt2"])

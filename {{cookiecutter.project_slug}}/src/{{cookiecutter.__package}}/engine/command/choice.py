@@ -54,7 +54,10 @@ def choose(args: list[str], project: Project) -> Choice:
         source = runs.unfinished(name, run_flags.fresh)
     else:
         trained = source = runs.trained(name, ckpt_path)
-    refuse_missing(run_flags, runs, trained)
+    if run_flags.ckpt_path:
+        checkpoint_of(trained, run_flags.ckpt_path)  # RunError if it is not there
+    if run_flags.init_from and not source:  # a run that goes on needs them no longer
+        init_from.find(run_flags.init_from, runs)
     if source:
         manifest.refuse_newer(source)
     if question:
@@ -71,14 +74,6 @@ def newest_run(project: Project) -> Path:
     if run is None:
         raise RunError(f"there is no run yet in {runs.folder.absolute()}", f"{project.program} fit")
     return run
-
-
-def refuse_missing(flags: RunFlags, runs: Runs, trained: Path | None) -> None:
-    """Raise RunError for a checkpoint or weights that are not there."""
-    if flags.ckpt_path:
-        checkpoint_of(trained, flags.ckpt_path)
-    if flags.init_from:
-        init_from.find(flags.init_from, runs)
 
 
 def saved_settings(run: Path) -> dict[str, Any]:
