@@ -22,6 +22,7 @@ COMMANDS = {
     "memory": "estimate what a training needs on each device",
     "export": "write a trained model as ONNX, pt2 and safetensors",
     "bench": "measure where the time of a training step goes",
+    "runs": "list all runs, with what they reached and the settings in which they differ",
 }
 TRACEBACK = "--traceback"
 HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
@@ -86,6 +87,8 @@ def dispatch(args: list[str], project: Project) -> None:
         from .export import main
     elif command == "bench":
         from .bench import main
+    elif command == "runs":
+        from .runs import main
     else:
         from .choice import choose
 

@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ from ..training.evaluation import Evaluation
 from ..training.module import EngineModule
 from ..training.predictions import SavePredictions
 from ..training.profiling import NoProfile
-from . import changes, configurations, reports
+from ..training.run_summary import RunSummary, note_finished
+from . import changes, configurations, manifest, reports
 from .answering import answering_of, lift_limits
 from .arguments import refuse_run_flags
 from .bounds import flags_in_full, refuse_out_of_bounds
@@ -50,7 +52,7 @@ from .library_errors import as_mistake, is_out_of_memory
 from .log_lines import silence_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse_read, refuse_misnamed_strategy
 from .project import Project
-from .run_config import RunConfig, settings_of
+from .run_config import RunConfig, repeated, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
 from .strangers import flags_of, refuse_links
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
@@ -86,7 +88,7 @@ class CLI(LightningCLI):
     def __init__(self, chosen: Choice, args: list[str], project: Project, at_end: ExitStack) -> None:
         self.stage, self.run_flags, self.runs = chosen.stage, chosen.run_flags, chosen.runs
         self.source, self.trained, self.own_settings = chosen.source, chosen.trained, chosen.own_settings
-        self.command = shlex.join([project.program, *masked(args)])
+        self.command, self.began = shlex.join([project.program, *masked(args)]), time.time()
         self.question = chosen.question
         self.at_end = at_end
         self.project = project
@@ -170,6 +172,7 @@ class CLI(LightningCLI):
             self.kept = settings_of(self.stage_parser, config)
             if is_finished and is_first_process():
                 draw_if_missing(self.run)
+                note_finished(self.run)
             if own:
                 told = changes.check(self.run, self.own_settings, self.kept[1], is_finished)
                 if told and is_first_process():
@@ -243,7 +246,9 @@ class CLI(LightningCLI):
             callbacks += [at_checkpoint, Evaluation(self.stage, at_checkpoint.step if is_own else None)]
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
-            callbacks.append(RunConfig(*self.kept, self.begun, (self.project.program, self.command)))
+            record = RunSummary(*repeated(self.kept[1]))
+            self.held.push(record.end)
+            callbacks += [RunConfig(*self.kept, self.begun, (self.project.program, self.command)), record]
         try:
             launched = launcher_settings()
             plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
@@ -304,12 +309,17 @@ class CLI(LightningCLI):
 
     def after_validate(self) -> None:
         reports.after_measuring(self.trainer, self.run, self.stage, self.prints_table)
+        self._note_in_manifest()
 
-    def after_test(self) -> None:
-        reports.after_measuring(self.trainer, self.run, self.stage, self.prints_table)
+    after_test = after_validate
 
     def after_predict(self) -> None:
+        self._note_in_manifest()
         if not self.answering:
             reports.after_predicting(self.trainer, self.run)
         elif self.trainer.is_global_zero:
             self.answering.report(self.trainer, self.run)
+
+    def _note_in_manifest(self) -> None:
+        if self.trainer.is_global_zero and not self.config[self.stage].trainer.fast_dev_run:
+            manifest.add_command(self.run, self.project.program, self.command, self.began)

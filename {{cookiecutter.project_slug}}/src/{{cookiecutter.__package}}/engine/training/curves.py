@@ -7,10 +7,10 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from ..saving.atomic import part_of
-from .metrics_file import is_whole, metrics_file_of, read
+from ..saving.rows import read_panels
+from .metrics_file import metrics_file_of
 
 FILE = "curves.png"
-Points = list[tuple[int, float]]  # (optimizer step, value)
 
 
 class Curves(pl.Callback):
@@ -57,18 +57,3 @@ def draw(run: Path) -> None:
     part = part_of(run / FILE)
     figure.savefig(part, dpi=120, format="png")
     os.replace(part, run / FILE)
-
-
-def read_panels(path: Path) -> dict[str, dict[str, Points]]:
-    """Curves by metric and stage: {"loss": {"train": points, "val": points}, ..., "learning rate": ...}."""
-    names, rows = read(path)
-    panels: dict[str, dict[str, Points]] = {}
-    # Losses first, learning rates last, training before validation: the same places and colours in every picture.
-    columns = sorted(set(names) - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
-    for column in columns:
-        stage, _, name = column.rpartition("/")
-        points = [(int(row["step"]), float(row[column])) for row in filter(is_whole, rows) if row[column]]
-        if not points:
-            continue
-        panels.setdefault(name if stage else "learning rate", {})[stage or name] = points
-    return panels

@@ -10,9 +10,9 @@ from typing import Any
 
 from torchmetrics import MetricCollection
 
+from ..saving.rows import is_whole, read
 from .analysis import columns_of, plot
 from .bootstrap import Interval
-from .metrics_file import is_whole, read
 from .pictures import Columns, plot_groups
 
 FIGURES = "figures.csv"

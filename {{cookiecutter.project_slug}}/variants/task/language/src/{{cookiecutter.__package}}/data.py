@@ -155,6 +155,10 @@ class DataModule(pl.LightningDataModule):
         names, ends = list(sizes), list(accumulate(sizes.values()))
         return {"file": [names[bisect_right(ends, index * self.context)] for index in range(len(self.test))]}
 
+    def source_files(self) -> list[Path]:
+        """What the data is read from; a run's manifest.json has the hash of each."""
+        return [self.folder / name for name in PARTS]
+
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)
 
