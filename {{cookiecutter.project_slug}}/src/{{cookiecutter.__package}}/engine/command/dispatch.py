@@ -23,6 +23,8 @@ COMMANDS = {
     "export": "write a trained model as ONNX, pt2 and safetensors",
     "bench": "measure where the time of a training step goes",
     "runs": "list all runs, with what they reached and the settings in which they differ",
+    "compare": "compare runs: settings, metrics, and their curves in a picture",
+    "report": "write a page about a run, or about several compared",
 }
 TRACEBACK = "--traceback"
 HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
@@ -89,6 +91,10 @@ def dispatch(args: list[str], project: Project) -> None:
         from .bench import main
     elif command == "runs":
         from .runs import main
+    elif command == "compare":
+        from .compare import main
+    elif command == "report":
+        from .report import main
     else:
         from .choice import choose
 

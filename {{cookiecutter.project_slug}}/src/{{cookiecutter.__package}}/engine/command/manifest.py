@@ -38,7 +38,7 @@ def write(run: Path, program: str, command: str, trainer: "pl.Trainer") -> None:
         trainer: the Trainer, once it has its devices.
     """
     seed = os.environ.get("PL_GLOBAL_SEED")
-    data = getattr(trainer, "datamodule", None)
+    data: Any = getattr(trainer, "datamodule", None)
     git = commit.git_state(CODE)
     manifest = {
         "format": FORMAT,
@@ -70,7 +70,8 @@ def add_command(run: Path, program: str, command: str, began: float | None = Non
         entry: dict[str, Any] = {"command": command, "started": now(began)}
         if began:
             entry["seconds"] = round(time.time() - began, 1)
-        entry |= {"git": commit.git_state(CODE), "versions": versions((*PACKAGES, program)), "host": socket.gethostname()}
+        entry |= {"git": commit.git_state(CODE), "versions": versions((*PACKAGES, program))}
+        entry["host"] = socket.gethostname()
         later = [*manifest.get("later", []), entry]
         manifest["later"] = later[-MOST_COMMANDS:]
         write_text(run / FILE, json.dumps(manifest, indent=2) + "\n")

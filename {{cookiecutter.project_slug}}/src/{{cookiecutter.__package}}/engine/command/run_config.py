@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from ..saving.atomic import write_text
 from ..saving.runs import CONFIG, is_run
 from ..saving.secrets import without_secrets
-from ..saving.summary import fingerprint, flat_values
 from ..training.metrics_file import MetricsFile
 from . import manifest
 from .arguments import RUN_FLAGS
@@ -72,8 +70,3 @@ def settings_of(parser: LightningArgumentParser, config: Namespace) -> tuple[Nam
     for key in CHOSEN_ANEW:
         kept.pop(key, None)
     return kept, parser.dump(kept, skip_none=False, skip_validation=True)
-
-
-def repeated(text: str) -> tuple[dict[str, Any], int]:
-    """The settings for summary.json, by dotted names, and by what it is told that config.yaml still has them."""
-    return flat_values(yaml.safe_load(text)), fingerprint(text.encode())

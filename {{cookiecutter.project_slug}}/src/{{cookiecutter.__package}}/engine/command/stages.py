@@ -52,7 +52,7 @@ from .library_errors import as_mistake, is_out_of_memory
 from .log_lines import silence_irrelevant_messages
 from .mistakes import Parser, in_constructor, parse_read, refuse_misnamed_strategy
 from .project import Project
-from .run_config import RunConfig, repeated, settings_of
+from .run_config import RunConfig, settings_of
 from .settings import add_run_flags, add_sections, folder_flags, parser_settings
 from .strangers import flags_of, refuse_links
 from .trainer_callbacks import as_list, callback_of, keep_in_run, run_callbacks, switches_of_absent_callbacks
@@ -246,7 +246,8 @@ class CLI(LightningCLI):
             callbacks += [at_checkpoint, Evaluation(self.stage, at_checkpoint.step if is_own else None)]
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
-            record = RunSummary(*repeated(self.kept[1]))
+            default = settings_of(self.stage_parser, self.stage_parser.get_defaults())[1]
+            record = RunSummary(self.kept[1], default)
             self.held.push(record.end)
             callbacks += [RunConfig(*self.kept, self.begun, (self.project.program, self.command)), record]
         try:

@@ -5,7 +5,8 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-SECRET = re.compile(r"(?i)(passw(or)?d|passphrase|secret|credentials?|authorization|(api|access|private|secret)_?key|token)$")
+KINDS_OF_KEYS = "(api|access|private|secret)_?key"
+SECRET = re.compile(rf"(?i)(passw(or)?d|passphrase|secret|credentials?|authorization|{KINDS_OF_KEYS}|token)$")
 # A language model's own tokens are text, not keys.
 HARMLESS = re.compile(r"(?i)(^|[._-])(pad|bos|eos|sep|cls|unk|mask|start|end|stop)[_-]?token$")
 # Files that hold little else.

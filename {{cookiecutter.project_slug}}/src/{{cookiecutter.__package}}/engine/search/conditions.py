@@ -97,7 +97,8 @@ def full_name(name: str, names: Iterable[str]) -> str:
         raise RunError(f"{name} may be {', '.join(fitting[:5])}{', ...' if fitting[5:] else ''}", "more of its name")
     last_parts = {re.split("[./]", one)[-1]: one for one in names}
     near = [last_parts.get(one, one) for one in get_close_matches(name, [*names, *last_parts], 1)]
-    raise RunError(f"no run has a setting or a metric {name}", near[0] if near else "runs --csv, which names all that differ")
+    hint = near[0] if near else "runs --csv, which names all that differ"
+    raise RunError(f"no run has a setting or a metric {name}", hint)
 
 
 def refuse_incomparable(condition: Condition, name: str, values: Sequence[Any]) -> None:

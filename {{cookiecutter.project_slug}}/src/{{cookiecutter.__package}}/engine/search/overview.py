@@ -6,7 +6,7 @@ from typing import Any
 
 from .conditions import as_text
 from .records import Record
-from .settings import differing, short_names
+from .settings import differing, setting, short_names
 from .table import Column
 
 FIELDS = ("run", "state", "started", "time", "epoch", "step", "commit")
@@ -31,24 +31,17 @@ def columns_of(records: Sequence[Record]) -> list[Column]:
         column("time", lambda one: duration(one.seconds), 5),
         column("step", lambda one: "" if one.step is None else str(one.step), 6),
     ]
-    columns += [column(name, lambda one, name=name: number_of(one.metrics.get(name)), 2) for name in best]
+    columns += [Column(name, [number_of(record.metrics.get(name)) for record in records], 2) for name in best]
     for place, name in enumerate(tests):
-        columns.append(column(name, lambda one, name=name: number_of(one.tests.get(name)), 3 if place == 0 else 8))
+        cells = [number_of(record.tests.get(name)) for record in records]
+        columns.append(Column(name, cells, 3 if place == 0 else 8))
     for place, name in enumerate(names):
-        cell = setting_cell(name)
+        cells = ["" if record.runs else setting(record, name) for record in records]
         is_number = all(isinstance(record.settings.get(name), int | float | None) for record in single)
-        columns.append(column(shorter[name], cell, 4 + (place > 2) * 5 + place, is_number))
+        columns.append(Column(shorter[name], cells, 4 + (place > 2) * 5 + place, is_number))
     if any(commits):
         columns.append(column("commit", lambda one: one.commit, 5 if len(commits) > 1 else 10, False))
     return columns
-
-
-def setting_cell(name: str) -> Callable[[Record], str]:
-    return lambda record: "" if record.runs else setting_of(record, name)
-
-
-def setting_of(record: Record, name: str) -> str:
-    return as_text(record.settings[name]) if name in record.settings else "-"
 
 
 def ordered_tests(records: Sequence[Record], best: Sequence[str]) -> list[str]:

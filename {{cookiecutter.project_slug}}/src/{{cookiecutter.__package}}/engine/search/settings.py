@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .conditions import as_text
 from .records import Record
 
 MISSING = object()
@@ -28,6 +29,11 @@ def different_in(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 
 def place_of(name: str) -> int:
     return next((place for place, section in enumerate(FIRST) if name.startswith(section)), len(FIRST))
+
+
+def setting(record: Record, name: str) -> str:
+    """A setting as text; - if the run has no such setting."""
+    return as_text(record.settings[name]) if name in record.settings else "-"
 
 
 def short_names(names: Iterable[str], among: Iterable[str]) -> dict[str, str]:

@@ -36,19 +36,41 @@ def lines_of(columns: Sequence[Column], width: int | None = None) -> list[str]:
         width: the letters of a line; those of the terminal by default, and 80 in a file.
     """
     width = width or shutil.get_terminal_size((80, 24)).columns
-    texts = {column.name: texts_of(column) for column in columns}
-    kept, room = set(), width + len(GAP)
-    for column in sorted(columns, key=lambda one: one.rank):
-        needed = wide(texts[column.name][0]) + len(GAP)
+    kept: set[int] = set()
+    room = width + len(GAP)
+    for number, column in sorted(enumerate(columns), key=lambda pair: pair[1].rank):
+        needed = wide(texts_of(column)[0]) + len(GAP)
         if needed <= room or not kept:
-            kept.add(column.name)
+            kept.add(number)
             room -= needed
-    shown = [texts[column.name] for column in columns if column.name in kept]
-    lines = [GAP.join(cells).rstrip() for cells in zip(*shown, strict=True)]
-    absent = [column.name for column in columns if column.name not in kept]
-    if not lines[0]:  # no heading has two lines
-        del lines[0]
+    lines = drawn([column for number, column in enumerate(columns) if number in kept])
+    absent = [column.name for number, column in enumerate(columns) if number not in kept]
     return [*lines, *(wrapped(f"No room for: {', '.join(absent)}", width) if absent else [])]
+
+
+def blocks_of(first: Column, columns: Sequence[Column]) -> list[str]:
+    """The lines of as many tables as it takes to show all columns, each with the first one."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    room = width - wide(texts_of(first)[0])
+    blocks: list[list[Column]] = [[]]
+    left = room
+    for column in columns:
+        needed = len(GAP) + wide(texts_of(column)[0])
+        if needed > left and blocks[-1]:
+            blocks.append([])
+            left = room
+        blocks[-1].append(column)
+        left -= needed
+    lines: list[str] = []
+    for block in blocks:
+        lines += [*([""] if lines else []), *drawn([first, *block])]
+    return lines
+
+
+def drawn(columns: Sequence[Column]) -> list[str]:
+    texts = [texts_of(column) for column in columns]
+    lines = [GAP.join(cells).rstrip() for cells in zip(*texts, strict=True)]
+    return lines if lines[0] else lines[1:]  # no heading has two lines
 
 
 def texts_of(column: Column) -> list[str]:

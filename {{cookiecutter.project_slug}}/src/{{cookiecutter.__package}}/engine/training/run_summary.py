@@ -7,12 +7,14 @@ from types import TracebackType
 from typing import Any
 
 import pytorch_lightning as pl
+import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from ..errors import Stopped
 from ..saving import summary
 from ..saving.runs import is_run
-from ..saving.secrets import LOGIN
+from ..saving.secrets import masked_line
+from .status import callbacks_of
 
 SECONDS = 1.0  # between two summaries, unless a better checkpoint has been saved
 LONGEST_REASON = 300
@@ -22,13 +24,18 @@ class RunSummary(pl.Callback):
     """Keeps the summary of a run.
 
     Args:
-        settings: the settings of the training, by dotted names.
-        fingerprint: of the configuration that has them.
+        text: config.yaml, as it is kept.
+        default: the same for a training that nobody has told anything.
     """
 
-    def __init__(self, settings: dict[str, Any], fingerprint: int) -> None:
-        self.settings = settings
-        self.fingerprint = fingerprint
+    def __init__(self, text: str, default: str) -> None:
+        settings, defaults = (summary.flat_values(yaml.safe_load(one)) for one in (text, default))
+        changed = {name for name, value in settings.items() if (value or None) != (defaults.get(name) or None)}
+        self.settings = {
+            "config": summary.fingerprint(text.encode()),
+            "settings": settings,
+            "defaults": {name: defaults.get(name) for name in sorted(changed)},  # of those that differ from them
+        }
         self.values: dict[str, Any] = {}
         self._run = Path()
         self._reason = ""
@@ -41,9 +48,9 @@ class RunSummary(pl.Callback):
         self._seconds_before = seconds if isinstance(seconds := before.get("seconds"), int | float) else 0.0
         self._begun = self._written = time.monotonic()
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        kept = {name: before[name] for name in ("best", "metrics") if name in before}
-        kept["git"] = summary.read_json(self._run / "manifest.json").get("git")
-        self.values = {"state": summary.RUNNING, "started": before.get("started", now), "begun": now, **kept}
+        self.values = {"state": summary.RUNNING, "started": before.get("started", now), "begun": now}
+        self.values["git"] = summary.read_json(self._run / "manifest.json").get("git")
+        self.values |= {name: before[name] for name in ("best", "metrics") if name in before}
         self._keep(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -58,7 +65,7 @@ class RunSummary(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.values:
-            stopping = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
+            stopping = [one for one in callbacks_of(trainer) if isinstance(one, EarlyStopping)]
             self._reason = next((one.stopping_reason_message or "" for one in stopping), "")
             self._keep(trainer)
 
@@ -91,8 +98,7 @@ class RunSummary(pl.Callback):
         self._written = time.monotonic()
         self.values["seconds"] = round(self._seconds_before + self._written - self._begun, 3)
         self.values["updated"] = datetime.now().astimezone().isoformat(timespec="seconds")
-        settings = {"config": self.fingerprint, "settings": self.settings}
-        summary.write(self._run, {**self.values, **settings})
+        summary.write(self._run, {**self.values, **self.settings})
 
 
 def best_of(trainer: pl.Trainer) -> dict[str, Any] | None:
@@ -106,7 +112,7 @@ def best_of(trainer: pl.Trainer) -> dict[str, Any] | None:
 
 def in_a_line(reason: str) -> str:
     """What a library says of an error may be long, and hold a login."""
-    return LOGIN.sub(r"\1***@", " ".join(reason.removesuffix(" Signaling Trainer to stop.").split()))[:LONGEST_REASON]
+    return masked_line(" ".join(reason.removesuffix(" Signaling Trainer to stop.").split())[:LONGEST_REASON])
 
 
 def note_finished(run: Path) -> None:
