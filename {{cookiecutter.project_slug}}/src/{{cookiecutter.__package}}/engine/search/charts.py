@@ -129,7 +129,7 @@ def draw_against(axes: Any, targets: Sequence[float], predictions: Sequence[floa
 
 def draw_dots(axes: Any, across: Sequence[float], up: Sequence[float]) -> None:
     step = math.ceil(len(across) / (4 * MOST_POINTS))
-    dots = {"markersize": 4, "alpha": 0.6, "markeredgewidth": 0}
+    dots = {"markersize": 5, "alpha": 0.75, "markeredgewidth": 0}
     axes.plot(across[::step], up[::step], "o", color=colour_of(0), **dots)
 
 

@@ -98,7 +98,7 @@ def confusion(names: Sequence[str], rows: Sequence[Row], title: str) -> list[Mar
         if count and name.removeprefix(PREDICTED) != truth
     ]
     worst = sorted(mistakes, key=lambda mistake: -mistake[1])[:MOST_MISTAKES]
-    listed = bars(("true class, and as which it was predicted", "samples"), [(name, n, f"{n:,}") for name, n in worst])
+    listed = bars(("true as predicted", "samples"), [(name, n, f"{n:,}") for name, n in worst])
     shown = [figure(listed, title="most frequent mistakes")] if worst else []
     if len(classes) <= MOST_ROWS:
         caption = "Rows: the true class. Columns: the predicted one. Darker: a larger share of the row."

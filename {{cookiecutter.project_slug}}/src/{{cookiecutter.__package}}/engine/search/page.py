@@ -29,7 +29,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: .6rem 0 .2rem; overflow-wrap:
 h2 { font-size: 1.15rem; margin: 2.4rem 0 .8rem; padding-top: 1.2rem; border-top: 1px solid var(--grid) }
 h3 { font-size: 1rem; margin: 0 0 .4rem; overflow-wrap: anywhere }
 p { margin: .3rem 0; max-width: 70ch }
-.muted, .muted * { color: var(--muted) }
+.muted { color: var(--muted); font-size: .9rem }
 small { display: block; color: var(--muted); font-size: .85rem }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0 }
 .tile { background: var(--card); border: 1px solid var(--grid); border-radius: .5rem; padding: .7rem .8rem;
@@ -38,12 +38,13 @@ small { display: block; color: var(--muted); font-size: .85rem }
   overflow-wrap: anywhere }
 .tile span { color: var(--muted); font-size: .85rem; overflow-wrap: anywhere }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.2rem }
+* + .charts, .wide + .wide { margin-top: 1rem }
 figure { margin: 0; min-width: 0; max-width: 36rem }
 figcaption { color: var(--muted); font-size: .85rem }
 svg { display: block; width: 100%; height: auto }
 svg * { stroke-linejoin: round }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
-img { max-width: 100%; border-radius: .3rem; background: #fff }
+img { max-width: 100%; border-radius: .3rem; background: #fff; padding: .3rem }
 .wide { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--grid); vertical-align: top }
@@ -60,6 +61,7 @@ td.bars { width: 40%; min-width: 5rem; vertical-align: middle }
 pre { background: var(--card); border: 1px solid var(--grid); border-radius: .4rem; padding: .7rem .8rem;
   margin: .5rem 0; font: .85rem/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 28rem; overflow-y: auto }
+.command span { display: inline-block; max-width: 100% }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere }
 details { margin: .8rem 0 }
 summary { cursor: pointer; color: var(--series-0) }

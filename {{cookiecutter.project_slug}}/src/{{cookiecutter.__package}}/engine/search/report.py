@@ -119,8 +119,10 @@ def pace(records: Sequence[Record]) -> Markup:
         for number, (record, points) in enumerate(zip(records, alike, strict=True))
     ]
     title = f"{unit} per second"
-    drawn = [figure(Markup(svg_of(partial(draw_rates, unit=unit, rates=alike), title)), title=title)] if any(alike) else []
-    return joined(table(heading, rows, (2, 3, 4)), element("p"), charts(*drawn))
+    chart = (
+        figure(Markup(svg_of(partial(draw_rates, unit=unit, rates=alike), title)), title=title) if any(alike) else ""
+    )
+    return joined(table(heading, rows, (2, 3, 4)), charts(Markup(chart)))
 
 
 def mean_rate(points: Pairs) -> float:

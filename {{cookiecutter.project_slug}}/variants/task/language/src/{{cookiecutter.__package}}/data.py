@@ -139,6 +139,11 @@ class DataModule(pl.LightningDataModule):
             tokens = torch.cat([tokens, drawn], dim=1)
         return bytes(tokens[0, -length:].tolist()).decode(errors="replace")
 
+    def sample(self, model: nn.Module) -> str:
+        """What the model makes of a beginning: kept by `test`, and shown in a report."""
+        beginning = "def main("
+        return beginning + self.continuation(model, beginning, length=300, temperature=0.8)
+
     def examples(self) -> list[Tensor]:
         """Some texts, on which an export is checked: (time,) int64 bytes each. Two lengths say that any will do."""
         text = np.frombuffer(Path(__file__).read_bytes(), dtype=np.uint8)[: self.context].astype(np.int64)
