@@ -82,7 +82,8 @@ def tiles(record: Record) -> Markup:
         value = number_of(record.metrics[record.metric])
         shown.insert(0, tile(f"{record.metric}, best", value, "by which checkpoints are chosen"))
     if record.step is not None:
-        shown.append(tile("optimizer steps", f"{record.step:,}", record.epoch is not None and f"{record.epoch} epochs"))
+        epochs = "" if record.epoch is None else f"{record.epoch:,} epoch{'s' if record.epoch != 1 else ''}"
+        shown.append(tile("optimizer steps", f"{record.step:,}", epochs))
     if record.seconds is not None:
         shown.append(tile("time", duration(record.seconds)))
     unit, rates = rates_of(record.folder)
@@ -110,7 +111,7 @@ def pace(records: Sequence[Record]) -> Markup:
     heading = ["", "state", "time", "steps", f"{unit} per second"]
     rows = [
         [
-            joined(key(number), record.name) if len(records) > 1 else record.name,
+            joined(key(number), record.name),
             record.state or "unknown",
             duration(record.seconds),
             "" if record.step is None else f"{record.step:,}",
@@ -118,11 +119,9 @@ def pace(records: Sequence[Record]) -> Markup:
         ]
         for number, (record, points) in enumerate(zip(records, alike, strict=True))
     ]
-    title = f"{unit} per second"
-    chart = (
-        figure(Markup(svg_of(partial(draw_rates, unit=unit, rates=alike), title)), title=title) if any(alike) else ""
-    )
-    return joined(table(heading, rows, (2, 3, 4)), charts(Markup(chart)))
+    title, chart = f"{unit} per second", partial(draw_rates, unit=unit, rates=alike)
+    drawn = [figure(Markup(svg_of(chart, title)), title=title)] if any(alike) else []
+    return joined(table(heading, rows, (2, 3, 4)) if len(records) > 1 else "", charts(*drawn))
 
 
 def mean_rate(points: Pairs) -> float:
@@ -135,7 +134,10 @@ def mean_rate(points: Pairs) -> float:
 
 def command_of(manifest: dict[str, Any]) -> Markup:
     command = manifest.get("command")
-    return element("pre", command) if isinstance(command, str) else Markup()
+    if not isinstance(command, str):
+        return Markup()
+    # A line may end between two words, and not behind the hyphens of a flag.
+    return element("pre", *(joined(element("span", word), " ") for word in command.split(" ")), class_="command")
 
 
 def changed_settings(kept: dict[str, Any]) -> Markup:
