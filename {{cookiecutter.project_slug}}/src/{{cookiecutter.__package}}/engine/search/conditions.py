@@ -109,7 +109,7 @@ def refuse_incomparable(condition: Condition, name: str, values: Sequence[Any]) 
 
 
 def meets(value: Any, condition: Condition) -> bool:
-    """Whether a value meets a condition. A run that lacks the setting differs from any value."""
+    """Whether a value meets a condition. A run that lacks the setting has null there, which differs from any value."""
     if condition.sign in ORDERS:
         pair = pair_of(value, condition.value)
         return bool(pair) and ORDERS[condition.sign](*pair)

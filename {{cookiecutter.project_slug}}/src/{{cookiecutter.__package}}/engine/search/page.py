@@ -62,6 +62,7 @@ pre { background: var(--card); border: 1px solid var(--grid); border-radius: .4r
   margin: .5rem 0; font: .85rem/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 28rem; overflow-y: auto }
 .command span { display: inline-block; max-width: 100% }
+td:not(:first-child) code { display: inline-block; min-width: 10rem }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere }
 details { margin: .8rem 0 }
 summary { cursor: pointer; color: var(--series-0) }
