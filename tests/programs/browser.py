@@ -1,4 +1,4 @@
-"""A headless Chromium that is spoken to through two pipes, as its DevTools protocol says, and what it sees of a page."""
+"""A headless Chromium, spoken to through two pipes in its DevTools protocol, and what it sees of a page."""
 
 import base64
 import fcntl
@@ -87,9 +87,9 @@ class Browser:
         shot = self("Page.captureScreenshot", captureBeyondViewport=True)
         picture.write_bytes(base64.b64decode(shot["data"]))
         methods = {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"}
-        requests = [one["params"]["request"]["url"] for one in self.events if one["method"] == "Network.requestWillBeSent"]
+        sent = [one["params"]["request"] for one in self.events if one["method"] == "Network.requestWillBeSent"]
         told = [one["params"] for one in self.events if one["method"] in methods]
-        return {**seen, "requests": [url for url in requests if not url.startswith("data:")], "told": told}
+        return {**seen, "requests": [one["url"] for one in sent if not one["url"].startswith("data:")], "told": told}
 
 
 def move_ends(its_input, its_output):

@@ -1,4 +1,4 @@
-"""What a run keeps of its origin: commit and diff without secrets, data, later commands; and that it can be repeated."""
+"""What a run keeps of its origin: the commit and a diff without secrets, data, later commands; and how it repeats."""
 
 import hashlib
 import json
@@ -78,7 +78,9 @@ def test_a_large_diff_is_cut(repository, monkeypatch):
     assert text.endswith("# cut after 5,000 bytes\n")
 
 
-@pytest.mark.parametrize("setting", ["color.ui always", "diff.external false", "diff.noprefix true", "core.quotePath true"])
+@pytest.mark.parametrize(
+    "setting", ["color.ui always", "diff.external false", "diff.noprefix true", "core.quotePath true"]
+)
 def test_settings_of_the_user_s_git_do_not_change_a_diff(repository, setting):
     git("config", *setting.split())
     Path("code.py").write_text("rate = 2\n")

@@ -15,6 +15,7 @@ from lit_project.__main__ import main
 from lit_project.engine.command import configurations
 from lit_project.engine.saving import summary
 from lit_project.engine.saving.lock import is_held, locked
+from lit_project.engine.saving.rows import read
 from lit_project.engine.search.conditions import filtered, full_name, parsed, sorted_by
 from lit_project.engine.search.records import Record, records_in
 from lit_project.engine.search.settings import differing, short_names
@@ -88,7 +89,7 @@ def test_states_metrics_and_time_go_on_with_a_run(short, capsys, stop_at):
     assert (finished["state"], finished["step"], finished["epoch"]) == ("finished", "6", "2")
     assert float(finished["time"]) > float(stopped["time"])
     assert finished["started"] == stopped["started"]
-    rows = list(csv.DictReader(Path("runs/one/metrics.csv").open()))
+    rows = read(Path("runs/one/metrics.csv"))[1]
     assert float(finished["val/loss"]) == min(float(row["val/loss"]) for row in rows if row["val/loss"])
     main(["test", "--run=one", *short])
     measured = json.loads(Path("runs/one/test.json").read_text())
