@@ -83,6 +83,7 @@ class Evaluation(pl.Callback):
             folder.keep_sample(lambda: sample_of(trainer, pl_module))
 
     on_validation_start, on_validation_end = on_test_start, on_test_end
+    on_validation_batch_start = on_test_batch_start
 
     def _update_and_see(self, metrics: MetricCollection, outputs: Any, targets: Any, loss: Any) -> None:
         """Takes the place of the objective's update_metrics, which a step calls once for each batch."""
