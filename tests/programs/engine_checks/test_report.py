@@ -245,3 +245,25 @@ def test_many_classes_are_shown_by_their_mistakes(trained):
     _, text = report("one")
     assert "3 as 4" in text
     assert "Rows: the true class" not in text
+
+
+def test_of_many_runs_the_best_are_compared_and_all_are_listed(trained):
+    settings = json.loads(Path("runs/one/summary.json").read_text())
+    for number in range(20):
+        run = shutil.copytree("runs/one", Path(f"runs/many/{number:03}"))
+        best = {**settings["best"], "value": 20.0 - number}
+        metrics = {best["metric"]: best["value"]}
+        (run / "summary.json").write_text(json.dumps({**settings, "best": best, "metrics": metrics}))
+    main(["report", "many"])
+    found = Page(Path("runs/many/report.html").read_text())
+    assert found.offences == []
+    headings = [text for text in found.texts if re.fullmatch(r"many/\d{3}", text)]
+    assert {*headings} == {f"many/{number:03}" for number in range(20)}
+    assert "The best 8" in found.texts
+    assert headings.count("many/019") > headings.count("many/011") == 1
+
+
+def test_the_weights_with_which_a_run_began_are_told(trained):
+    main(["fit", "--run=tuned", *trained, "--init_from=one"])
+    _, text = report("tuned")
+    assert re.search(r"first weights \S*runs/one/checkpoints/best.ckpt", text)

@@ -189,6 +189,8 @@ def svg_of(draw: Draw, title: str) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()[text.getvalue().index("<svg") :]
     svg = re.sub(r"\s*\n\s*", " ", NOT_IN_A_PAGE.sub("", svg))
+    # Hundredths of a pixel are enough for what is drawn.
+    svg = re.sub(r' d="[^"]*"', lambda drawn: re.sub(r"(\.\d\d)\d+", r"\1", drawn[0]), svg)
     for number, (colour, _) in enumerate(SERIES):
         svg = svg.replace(colour, f"var(--series-{number})")
     svg = svg.replace(TEXT, "var(--text)").replace(GRID, "var(--grid)")

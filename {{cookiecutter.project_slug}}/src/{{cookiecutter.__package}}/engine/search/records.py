@@ -5,7 +5,7 @@ Whatever is damaged, half-written or somebody else's costs a run that part of it
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -108,17 +108,17 @@ def group_of(folder: str, read_settings: ReadSettings) -> Record | None:
     group.started = min((run.started for run in runs if run.started), default="")
     group.seconds = sum(run.seconds or 0 for run in runs)
     group.commit = runs[0].commit if len({run.commit for run in runs}) == 1 else ""
-    if best := best_of(runs):
+    for best in best_of(runs, 1):
         group.metric, group.mode, group.metrics, group.tests = best.metric, best.mode, best.metrics, best.tests
     return group
 
 
-def best_of(runs: list[Record]) -> Record | None:
-    """The run with the best value of the metric that most of them are chosen by; None if there is no such value."""
+def best_of(runs: Sequence[Record], most: int) -> list[Record]:
+    """The runs with the best values of the metric that most of them are chosen by, the best one first."""
     measured = [run for run in runs if run.metric in run.metrics]
     names = [run.metric for run in measured]
     common = max(names, key=names.count, default="")
-    return min((run for run in measured if run.metric == common), key=badness, default=None)
+    return sorted((run for run in measured if run.metric == common), key=badness)[:most]
 
 
 def badness(run: Record) -> float:

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import summary
-from .charts import Pairs, draw_curves, draw_rates, panels_of, rates_of, svg_of
+from .charts import SERIES, Pairs, draw_curves, draw_rates, panels_of, rates_of, svg_of
 from .comparison import metric_rows, settings_rows
 from .conditions import as_text
 from .evaluated import evaluated, interval_of, intervals_in
-from .overview import duration, number_of
+from .overview import columns_of, duration, number_of
 from .page import Markup, charts, details, element, figure, joined, key, legend, page, section, table, tile
-from .records import Record
+from .records import Record, best_of
 
 STAGES = {"Test": "test", "Validation": "validate"}
+MOST_COMPARED = len(SERIES)  # runs that are told apart by their colours
 MOST_LETTERS = 60_000  # of a diff
 MOST_ROWS = 200  # of a table that is opened
 MOST_NAMES = 8  # of files that git does not follow
@@ -47,6 +48,17 @@ def of_one(record: Record) -> list[Markup]:
 
 
 def of_several(records: Sequence[Record]) -> list[Markup]:
+    """Runs side by side; of many, a table with a line for each, and the rest of the best ones alone."""
+    if len(records) <= MOST_COMPARED:
+        return of_few(records)
+    columns = columns_of(records)
+    numbers = [place for place, column in enumerate(columns) if column.to_the_right]
+    lines = table([column.name for column in columns], zip(*(column.cells for column in columns), strict=True), numbers)
+    best = best_of(records, MOST_COMPARED) or records[:MOST_COMPARED]
+    return [section("All runs", lines), element("h2", f"The best {len(best)}"), *of_few(best)]
+
+
+def of_few(records: Sequence[Record]) -> list[Markup]:
     names = [record.name for record in records]
     heading = ["", *(joined(key(number), name) for number, name in enumerate(names))]
     settings = settings_rows(records)
@@ -154,6 +166,8 @@ def changed_settings(kept: dict[str, Any]) -> Markup:
 def origin(record: Record, manifest: dict[str, Any]) -> Markup:
     """Commit, versions, hardware, seed and data."""
     rows = [["commit", commit_of(manifest)], ["seed", shown(manifest.get("seed"))]]
+    if begun := summary.read_json(record.folder / "init_from.json"):
+        rows.append(["first weights", shown(begun.get("path"))])
     for name in ("hardware", "versions"):
         part = manifest.get(name)
         if isinstance(part, dict):

@@ -48,7 +48,9 @@ class Evaluation(pl.Callback):
             self.update_before = vars(objective).get("update_metrics")  # FSDP2's, which gathers weights first
             self.objective.update_metrics = self._update_and_see
 
-    def on_test_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         self.names = next(self.names_of_batches, {})
         module: Any = pl_module
         self.inputs = module.split(batch)[0] if hasattr(module, "split") else None
