@@ -1,5 +1,5 @@
 # Thin: each recipe is a command of README.md.
-.PHONY: demo test test-cluster
+.PHONY: demo test test-cluster test-browser
 
 UV = python3 tools/uv.py
 
@@ -13,3 +13,6 @@ test:
 
 test-cluster:
 	$(UV) run pytest -m cluster --numprocesses 0
+
+test-browser:
+	$(UV) run pytest -m browser --numprocesses 0

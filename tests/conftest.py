@@ -151,3 +151,17 @@ def run(command: list[str | Path], project: Path, code: int = 0, **variables: st
             f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False
         )
     return done.stdout
+
+
+def needs(command: str, *packages: str) -> None:
+    """Install what is missing, or skip with the reason."""
+    if shutil.which(command):
+        return
+    if not shutil.which("apt-get") or os.geteuid():
+        pytest.skip(f"{command} is missing, and there is no apt-get, or no root, to install {' '.join(packages)} with")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True}
+    if subprocess.run(install, **quiet).returncode:
+        subprocess.run(["apt-get", "update"], **quiet)
+        if subprocess.run(install, **quiet).returncode:
+            pytest.skip(f"apt-get cannot install {' '.join(packages)} here")

@@ -6,7 +6,6 @@ installed with apt-get.
 
 import csv
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +15,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import bake_into
+from conftest import bake_into, needs
 
-pytestmark = pytest.mark.cluster
+ROOT_REASON = "needs root on Linux: it starts daemons and makes network namespaces"
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason=ROOT_REASON),
+]
 
 LANGUAGE = [
     "--data.batch_size=7",
@@ -42,22 +45,6 @@ def slow(*arguments):
     return step(*arguments)
 Model.training_step = slow
 """
-
-
-def needs(command, *packages):
-    """Install what is missing, or skip with the reason."""
-    if not sys.platform.startswith("linux") or os.geteuid():
-        pytest.skip("needs root on Linux: it starts daemons and makes network namespaces")
-    if shutil.which(command):
-        return
-    if not shutil.which("apt-get"):
-        pytest.skip(f"{command} is missing, and this machine has no apt-get to install {' '.join(packages)} with")
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True}
-    if subprocess.run(install, **quiet).returncode:
-        subprocess.run(["apt-get", "update"], **quiet)
-        if subprocess.run(install, **quiet).returncode:
-            pytest.skip(f"apt-get cannot install {' '.join(packages)} here")
 
 
 @pytest.fixture

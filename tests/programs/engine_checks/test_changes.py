@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 from conftest import last
 from lit_project.__main__ import main
-from lit_project.engine.training.metrics_file import read
+from lit_project.engine.saving.rows import read
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from lit_project.engine.training.batches import Batches
 from lit_project.engine.training.bootstrap import Groups, intervals, states_of
 from lit_project.engine.training.mean import Mean
 from lit_project.engine.training.pictures import MOST_ROWS
+from lit_project.engine.training.worst import MOST, Worst, visible
 from lit_project.objective import Objective
 from torch.utils.data import TensorDataset
 from torchmetrics import CatMetric, MaxMetric, MeanSquaredError, Metric, MetricCollection, R2Score
@@ -195,7 +196,7 @@ def test_counts_and_classes_are_kept_as_tables_and_pictures(trained):
     main(["test", "--run=one", *trained, "--trainer.limit_test_batches=1.0"])
     assert {path.name for path in TEST.iterdir()} == {
         "figures.csv",
-        *(f"{name}.{kind}" for name in ("confusion", "per_class") for kind in ("csv", "png")),
+        *(f"{name}.{kind}" for name in ("confusion", "per_class", "worst_mistakes") for kind in ("csv", "png")),
     }
     counts = [[int(row[f"predicted {number}"]) for number in range(10)] for row in table(TEST / "confusion.csv")]
     right = sum(counts[number][number] for number in range(10))
@@ -207,14 +208,56 @@ def test_counts_and_classes_are_kept_as_tables_and_pictures(trained):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_pictures_that_are_classified_worst_are_kept():
+    worst = Worst(Objective(label_smoothing=0.0))
+    targets = torch.arange(40) % 10
+    outputs = torch.nn.functional.one_hot(targets, 10) * 9.0
+    outputs[5], outputs[6] = outputs[5].roll(1), outputs[6].roll(1) / 2
+    pictures = torch.arange(40.0).view(40, 1, 1, 1).expand(40, 1, 4, 4)
+    worst.see(pictures, outputs, targets)
+    found = [(one.target, one.answer, one.picture.unique().item()) for one in worst.mistakes]
+    assert found == [(5, 6, 5.0), (6, 7, 6.0)]
+    assert worst.mistakes[0].loss > worst.mistakes[1].loss
+    for _ in range(20):
+        worst.see(pictures, outputs, targets)
+    assert [one.target for one in worst.mistakes] == [5] * MOST
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 7), (3, 2, 5, 5), (3, 1, 5)])
+def test_only_pictures_are_kept_as_pictures(shape):
+    worst = Worst(Objective(label_smoothing=0.0))
+    worst.see(torch.zeros(shape), torch.eye(10)[:3], torch.tensor([1, 2, 3]))
+    assert worst.mistakes == []
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_in_any_scale_are_visible(channels):
+    shown = visible(torch.linspace(-3, 5, channels * 8).view(channels, 2, 4))
+    assert (shown.min(), shown.max()) == (0, 1)
+    assert shown.shape == ((2, 4) if channels == 1 else (2, 4, 3))
+
+
+def test_a_text_that_the_model_writes_is_kept_and_a_failure_is_told(trained, monkeypatch):
+    data = load_parts().data
+    monkeypatch.setattr(data, "sample", lambda self, model: f"as {model.training}", raising=False)
+    main(["test", "--run=one", *trained])
+    assert (TEST / "sample.txt").read_text() == "as False"
+    monkeypatch.setattr(data, "sample", lambda self, model: 1 / 0)
+    with pytest.warns(UserWarning, match=r"sample.txt was not kept: division by zero"):
+        main(["test", "--run=one", *trained])
+    assert not (TEST / "sample.txt").exists()
+
+
 def test_two_processes_count_as_one_does(trained):
     found = {}
     for preset in ("cpu", "ddp-cpu"):
         command = [sys.executable, "-m", "lit_project", "test", "--run=one", "--preset", preset]
         subprocess.run(command, check=True, capture_output=True)
-        found[preset] = (TEST / "confusion.csv").read_text(), figures()["test/accuracy"]
-    (counts, one), (counts_of_two, two) = found.values()
-    assert counts == counts_of_two
+        mistakes = [(row["target"], row["answer"]) for row in table(TEST / "worst_mistakes.csv")]
+        found[preset] = (TEST / "confusion.csv").read_text(), mistakes, figures()["test/accuracy"]
+    (*seen, one), (*seen_by_two, two) = found.values()
+    assert seen == seen_by_two
+    assert len(seen[1]) == MOST
     for bound in ("low", "high"):
         assert float(two[bound]) == pytest.approx(float(one[bound]), abs=0.01)
 
@@ -229,7 +272,7 @@ def test_training_sees_nothing_of_it(short, monkeypatch):
 def test_model_without_objective_or_analysis_has_its_metrics(trained, monkeypatch):
     monkeypatch.delattr(Objective, "analysis")
     main(["test", "--run=one", *trained])
-    assert [path.name for path in TEST.iterdir()] == ["figures.csv"]
+    assert {path.name for path in TEST.iterdir()} == {"figures.csv", "worst_mistakes.csv", "worst_mistakes.png"}
     assert figures()["test/loss"]["low"]
 
     def without_objective(self, batch, batch_idx, dataloader_idx=0):

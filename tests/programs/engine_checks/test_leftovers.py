@@ -9,7 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from lit_project.__main__ import main
-from lit_project.engine.command import manifest
+from lit_project.engine.command import commit, manifest
 from lit_project.engine.saving.atomic import new_folder
 
 RUN = Path("runs/one")
@@ -116,7 +116,7 @@ def test_git_state(tmp_path, monkeypatch, commands, dirty):
         assert os.system(f"{git} add . && {git} commit --quiet --message one") == 0
     if "edit" in commands:
         (tmp_path / "file").write_text("two")
-    state = manifest.git_state(tmp_path)
+    state = commit.git_state(tmp_path)
     assert (state and state["dirty"]) == dirty
     assert state is None or len(state["commit"]) == 40
 

@@ -25,6 +25,9 @@ COMMANDS = {
     "memory": "estimate what a training needs on each device",
     "export": "write a trained model as ONNX, pt2 and safetensors",
     "bench": "measure where the time of a training step goes",
+    "runs": "list all runs, with what they reached and the settings in which they differ",
+    "compare": "compare runs: settings, metrics, and their curves in a picture",
+    "report": "write a page about a run, or about several compared",
 }
 TRACEBACK = "--traceback"
 HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
@@ -108,6 +111,12 @@ def dispatch(args: list[str], project: Project) -> None:
         from .export import main
     elif command == "bench":
         from .bench import main
+    elif command == "runs":
+        from .runs import main
+    elif command == "compare":
+        from .compare import main
+    elif command == "report":
+        from .report import main
     else:
         from .choice import choose
 

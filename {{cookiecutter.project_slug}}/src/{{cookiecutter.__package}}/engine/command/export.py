@@ -3,6 +3,8 @@
 import argparse
 import importlib.util
 import json
+import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from ..errors import RunError
 from ..saving.atomic import new_folder, write_text
 from ..saving.runs import Runs
+from ..saving.secrets import masked
+from . import manifest
 from .arguments import FlagParser, refuse_contradictions, split_run_flags
 from .caller import unchanged_torch
 from .log_lines import without_irrelevant_messages
@@ -32,6 +36,7 @@ def main(args: list[str], project: Project) -> None:
 
     It is checked before it gets there: for 1, 2 and 7 inputs, each file has to answer as the model does in Lightning.
     """
+    began = time.time()
     parser = FlagParser(prog=f"{project.program} export", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("--format", nargs="+", action="extend", choices=FORMATS, help="by default all of them")
     for flag, text in (
@@ -50,6 +55,7 @@ def main(args: list[str], project: Project) -> None:
         raise RunError("there is no training yet whose model could be exported; start one with fit")
     refuse_other_folder(run / FOLDER)
     export(run, run_flags.ckpt_path, formats, project)
+    manifest.add_command(run, project.program, shlex.join([project.program, *masked(args)]), began)
 
 
 def refuse_missing_packages(formats: list[str], project: Project) -> None:

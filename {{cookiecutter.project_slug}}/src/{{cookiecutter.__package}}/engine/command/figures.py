@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..training.metrics_file import read
+from ..saving.rows import read
 from ..training.pictures import shortened
 
 WIDTH = 80

@@ -37,7 +37,10 @@ class RunConfig(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         run = Path(trainer.default_root_dir)
-        if not trainer.is_global_zero or (is_run(run) and trainer.global_step):
+        if not trainer.is_global_zero:
+            return
+        if is_run(run) and trainer.global_step:
+            manifest.add_command(run, *self.command)
             return
         run.mkdir(parents=True, exist_ok=True)
         manifest.write(run, *self.command, trainer)

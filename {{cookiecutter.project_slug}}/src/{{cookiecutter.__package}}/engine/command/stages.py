@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 import sys
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,8 @@ from ..training.evaluation import Evaluation
 from ..training.module import EngineModule
 from ..training.predictions import SavePredictions
 from ..training.profiling import NoProfile
-from . import changes, configurations, reports
+from ..training.run_summary import RunSummary, note_finished
+from . import changes, configurations, manifest, reports
 from .answering import answering_of, lift_limits
 from .arguments import refuse_run_flags
 from .bounds import flags_in_full, refuse_out_of_bounds
@@ -95,7 +97,7 @@ class CLI(LightningCLI):
     def __init__(self, chosen: Choice, args: list[str], project: Project, at_end: ExitStack) -> None:
         self.stage, self.run_flags, self.runs = chosen.stage, chosen.run_flags, chosen.runs
         self.source, self.trained, self.own_settings = chosen.source, chosen.trained, chosen.own_settings
-        self.command = shlex.join([project.program, *masked(args)])
+        self.command, self.began = shlex.join([project.program, *masked(args)]), time.time()
         self.question = chosen.question
         self.at_end = at_end
         self.project = project
@@ -192,6 +194,7 @@ class CLI(LightningCLI):
             self.kept = settings_of(self.stage_parser, config)
             if is_finished and is_first_process():
                 draw_if_missing(self.run)
+                note_finished(self.run)
             if own:
                 told = changes.check(self.run, self.own_settings, self.kept[1], is_finished)
                 if told and is_first_process():
@@ -275,7 +278,10 @@ class CLI(LightningCLI):
             callbacks += [at_checkpoint, Evaluation(self.stage, at_checkpoint.step if is_own else None)]
         keep_in_run(self.run, callbacks, config.trainer.profiler)
         if self.stage == "fit" and not config.trainer.fast_dev_run:
-            callbacks.append(RunConfig(*self.kept, self.begun, (self.project.program, self.command)))
+            default = settings_of(self.stage_parser, self.stage_parser.get_defaults())[1]
+            record = RunSummary(self.kept[1], default)
+            self.held.push(record.end)
+            callbacks += [RunConfig(*self.kept, self.begun, (self.project.program, self.command)), record]
         try:
             launched = launcher_settings()
             plugins = [*as_list(config.trainer.plugins), *launched.pop("plugins", []), checkpoints.SafeCheckpointIO()]
@@ -338,12 +344,17 @@ class CLI(LightningCLI):
 
     def after_validate(self) -> None:
         reports.after_measuring(self.trainer, self.run, self.stage, self.prints_table)
+        self._note_in_manifest()
 
-    def after_test(self) -> None:
-        reports.after_measuring(self.trainer, self.run, self.stage, self.prints_table)
+    after_test = after_validate
 
     def after_predict(self) -> None:
+        self._note_in_manifest()
         if not self.answering:
             reports.after_predicting(self.trainer, self.run)
         elif self.trainer.is_global_zero:
             self.answering.report(self.trainer, self.run)
+
+    def _note_in_manifest(self) -> None:
+        if self.trainer.is_global_zero and not self.config[self.stage].trainer.fast_dev_run:
+            manifest.add_command(self.run, self.project.program, self.command, self.began)

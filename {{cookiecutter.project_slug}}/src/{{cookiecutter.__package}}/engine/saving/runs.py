@@ -19,7 +19,8 @@ OWN = ("best", "last")  # the checkpoints that a run keeps
 INDEX = ".metadata"  # in a checkpoint that is a folder of shards
 FOLDERS = {CHECKPOINTS: "checkpoints", "validate": "tables and pictures", "test": "tables and pictures"}
 TABLES = ("metrics.csv", "throughput.csv")
-FILES = (CONFIG, *TABLES, "curves.png", "init_from.json", "validate.json", "test.json", "predictions.pt")
+MEASURED = ("validate.json", "test.json")
+FILES = (CONFIG, *TABLES, *MEASURED, "curves.png", "init_from.json", "summary.json", "predictions.pt")
 LONGEST_NAME = 200  # in bytes; file systems take 255, also for what is put beside a file
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 
 from ..saving.atomic import part_of
-from .metrics_file import is_whole, metrics_file_of, read
+from ..saving.rows import read_panels
+from .metrics_file import metrics_file_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILE = "curves.png"
-Points = list[tuple[int, float]]  # (optimizer step, value)
 
 
 class Curves(pl.Callback):
@@ -69,18 +69,3 @@ def curves_of(run: Path) -> "Figure | None":
         axes.grid(alpha=0.3)
         axes.legend()
     return figure
-
-
-def read_panels(path: Path) -> dict[str, dict[str, Points]]:
-    """Curves by metric and stage: {"loss": {"train": points, "val": points}, ..., "learning rate": ...}."""
-    names, rows = read(path)
-    panels: dict[str, dict[str, Points]] = {}
-    # Losses first, learning rates last, training before validation: the same places and colours in every picture.
-    columns = sorted(set(names) - {"epoch", "step"}, key=lambda name: ("/" not in name, "/loss" not in name, name))
-    for column in columns:
-        stage, _, name = column.rpartition("/")
-        points = [(int(row["step"]), float(row[column])) for row in filter(is_whole, rows) if row[column]]
-        if not points:
-            continue
-        panels.setdefault(name if stage else "learning rate", {})[stage or name] = points
-    return panels

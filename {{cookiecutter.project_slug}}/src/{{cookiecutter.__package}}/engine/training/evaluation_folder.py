@@ -10,10 +10,11 @@ from typing import Any
 
 from torchmetrics import MetricCollection
 
+from ..saving.rows import is_whole, read
 from .analysis import columns_of, plot
 from .bootstrap import Interval
-from .metrics_file import is_whole, read
-from .pictures import Columns, plot_groups
+from .pictures import Columns, plot_groups, plot_worst
+from .worst import Mistake
 
 FIGURES = "figures.csv"
 
@@ -50,9 +51,20 @@ class EvaluationFolder:
         for kind, columns in by_kind.items():
             self._keep(name, f"by_{kind}", partial(dict, columns), partial(plot_groups, columns, kind))
 
+    def keep_worst(self, name: str, mistakes: list[Mistake]) -> None:
+        columns: Columns = {word: [getattr(one, word) for one in mistakes] for word in ("target", "answer", "loss")}
+        self._keep(name, "worst_mistakes", lambda: columns, partial(plot_worst, mistakes))
+
     def keep_analysis(self, name: str, metrics: MetricCollection, values: dict[str, Any]) -> None:
         for key, value in values.items():
             self._keep(name, key, partial(columns_of, metrics[key], value), partial(plot, metrics[key], value))
+
+    def keep_sample(self, write: Callable[[], str]) -> None:
+        try:
+            if text := write():
+                (self.folder / "sample.txt").write_text(text, encoding="utf-8")
+        except Exception as error:  # of a team's own method
+            warnings.warn(f"sample.txt was not kept: {error}", stacklevel=2)
 
     def _keep(self, name: str, what: str, columns: Callable[[], Columns], picture: Callable[[], Any]) -> None:
         """Of several sets, each has a folder in this one."""

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from ..saving.atomic import part_of
+from ..saving.rows import is_whole, read
 
 
 class MetricsFile(CSVLogger):
@@ -78,31 +79,6 @@ class Rows(ExperimentWriter):
             writer.writeheader()
             writer.writerows(rows)
         os.replace(part, path)
-
-
-def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """The columns and rows of a file, as far as they can be read; none if there is no file."""
-    rows = []
-    try:
-        with path.open(newline="", errors="replace") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            for row in reader:
-                rows.append(row)
-    except (FileNotFoundError, IsADirectoryError):
-        return [], []
-    except csv.Error:  # what follows is no text
-        pass
-    return columns, rows
-
-
-def is_whole(row: dict[str, Any]) -> bool:
-    """Whether a row has a number in each of its cells, if any, and a step."""
-    try:
-        values = [float(value) for value in row.values() if value != ""]
-    except (TypeError, ValueError):  # a row that is too short has None, one that is too long a list
-        return False
-    return bool(values) and row.get("step", "").isdigit()
 
 
 def put_aside(path: Path, lost: int, rows: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from .worst import Mistake, visible
+
 Columns = dict[str, Sequence[Any]]  # a table: what is in each column, by its name
 MOST_ROWS = 30  # whose names a picture has room for
 MOST_POINTS = 2000  # above which points would hide each other
@@ -91,6 +93,22 @@ def plot_groups(columns: Columns, kind: str) -> Any:
     axes.set(xlabel=metric.replace("_", " "), ylabel=kind)
     add_title(axes, len(names), len(columns[kind]), f"{kind}s", "highest loss")
     return axes.figure, axes
+
+
+def plot_worst(mistakes: Sequence[Mistake]) -> Any:
+    """The pictures with their true class and the predicted one, the highest loss first."""
+    from matplotlib.figure import Figure
+
+    columns = min(len(mistakes), 4)
+    rows = math.ceil(len(mistakes) / columns)
+    figure = Figure(figsize=(1.2 * columns, 1.6 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in places:
+        axes.set_axis_off()
+    for axes, mistake in zip(places, mistakes, strict=False):
+        axes.imshow(visible(mistake.picture).numpy(), cmap="gray", interpolation="nearest")
+        axes.set_title(f"{mistake.target} as {mistake.answer}\nloss {mistake.loss:.2g}", fontsize="small")
+    return figure, places
 
 
 def plot_bars(names: list[str], values: list[float], axes: Any = None) -> Any:

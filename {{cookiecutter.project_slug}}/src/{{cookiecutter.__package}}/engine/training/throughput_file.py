@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..saving.atomic import write_text
-from .metrics_file import is_whole, read
+from ..saving.rows import is_whole, read
 
 COLUMNS = ("step", "seconds", "samples_per_second", "tokens_per_second", "mfu")
 

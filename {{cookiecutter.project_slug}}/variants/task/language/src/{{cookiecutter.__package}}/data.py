@@ -139,6 +139,11 @@ class DataModule(pl.LightningDataModule):
             tokens = torch.cat([tokens, drawn], dim=1)
         return bytes(tokens[0, -length:].tolist()).decode(errors="replace")
 
+    def sample(self, model: nn.Module) -> str:
+        """What the model makes of a beginning: kept by `test`, and shown in a report."""
+        beginning = "def main("
+        return beginning + self.continuation(model, beginning, length=300, temperature=0.8)
+
     def examples(self) -> list[Tensor]:
         """Some texts, on which an export is checked: (time,) int64 bytes each. Two lengths say that any will do."""
         text = np.frombuffer(Path(__file__).read_bytes(), dtype=np.uint8)[: self.context].astype(np.int64)
@@ -154,6 +159,10 @@ class DataModule(pl.LightningDataModule):
         sizes = json.loads((self.folder / SIZES).read_text(encoding="utf-8"))
         names, ends = list(sizes), list(accumulate(sizes.values()))
         return {"file": [names[bisect_right(ends, index * self.context)] for index in range(len(self.test))]}
+
+    def source_files(self) -> list[Path]:
+        """What the data is read from; a run's manifest.json has the hash of each."""
+        return [self.folder / name for name in PARTS]
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -1,5 +1,6 @@
 """DataModule: where batches come from. Here: scikit-learn's diabetes data, which is part of the package."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -84,6 +85,11 @@ class DataModule(pl.LightningDataModule):
         """Some rows as `read_inputs` gives them, on which an export is checked: (features,) float32 each."""
         rows, _ = read(self.features)
         return list(rows[-TEST_ROWS:])
+
+    def source_files(self) -> list[Path]:
+        """What the data is read from; a run's manifest.json has the hash of each."""
+        folder = files("sklearn") / "datasets/data"
+        return [Path(str(folder / f"diabetes_{name}.csv.gz")) for name in ("data_raw", "target")]
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -1,5 +1,6 @@
 """DataModule: where batches come from. Here: scikit-learn's handwritten digits, which are part of the package."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,10 @@ class DataModule(pl.LightningDataModule):
         """Some pictures as `read_inputs` gives them, on which an export is checked: (1, 8, 8) uint8 each."""
         pictures, _ = read()
         return [(picture * 255).byte() for picture in pictures[-10:]]
+
+    def source_files(self) -> list[Path]:
+        """What the data is read from; a run's manifest.json has the hash of each."""
+        return [Path(str(files("sklearn") / "datasets/data/digits.csv.gz"))]
 
     def _loader(self, dataset: SizedDataset, shuffle: bool = False) -> Batches:
         return Batches(dataset, self.batch_size, shuffle, self.num_workers, self.seed)

@@ -1,0 +1,51 @@
+"""The command `report`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import RunError
+from ..saving.atomic import write_text
+from ..search.records import Record, records_in
+from . import configurations
+from .arguments import FlagParser, runs_folder
+from .project import Project
+from .runs import chosen, single
+
+FILE = "report.html"
+
+
+def main(args: list[str], project: Project) -> None:
+    """Write a page about a run, or about several compared: one file, which opens from a mail, without a network.
+
+    It has what was run, curves, metrics, time, and what `test` and `validate` kept.
+    """
+    parser = FlagParser(prog=f"{project.program} report", description=main.__doc__, allow_abbrev=False)
+    parser.add_argument("names", nargs="*", metavar="RUN", help="runs or sweeps; the newest run without any")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=f"{FILE} in the folder of the run without it")
+    parser.add_argument("--runs", type=Path, default=Path(runs_folder(project)), help="folder in which all runs lie")
+    flags = parser.parse_args(args[1:])
+    records = records_in(flags.runs, configurations.read)
+    if not records:
+        raise RunError(f"there is no run in {flags.runs.resolve()}", "fit, which makes one")
+    reported = chosen(records, flags.names, flags.runs) if flags.names else newest(records)
+    output = flags.output or place_of(reported, flags.names, flags.runs)
+    from ..search.report import report_on  # imports matplotlib
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_text(output, report_on(reported, project.program))
+    except OSError as error:
+        raise RunError(f"{output} cannot be written: {error.strerror}", "--output with another file") from error
+    print(f"Report:      {output.resolve()}")
+
+
+def newest(records: Sequence[Record]) -> list[Record]:
+    """The run that was started last, no matter what sweeps there are; a run of a sweep if there is nothing else."""
+    return [record for record in records if not record.runs][-1:] or single(records)[-1:]
+
+
+def place_of(records: Sequence[Record], names: Sequence[str], runs: Path) -> Path:
+    """In the folder of a run, or of a sweep that is reported as a whole; in that of all runs for others."""
+    if len(records) == 1:
+        return records[0].folder / FILE
+    return (runs / names[0] if len(names) == 1 else runs) / FILE
