@@ -93,6 +93,7 @@ def test_states_metrics_and_time_go_on_with_a_run(short, capsys, stop_at):
     assert float(finished["val/loss"]) == min(float(row["val/loss"]) for row in rows if row["val/loss"])
     main(["test", "--run=one", *short])
     measured = json.loads(Path("runs/one/test.json").read_text())
+    assert measured.pop("checkpoint")["path"] == "checkpoints/best.ckpt"
     assert {name: float(listed(capsys)["one"][name]) for name in measured} == measured
 
 
