@@ -7,6 +7,7 @@ import sys
 import traceback
 
 from ..errors import Finished, RunError, Stopped
+from ..search.assignment import VARIABLE as TRIAL
 from .arguments import naming
 from .output import lasting_output
 from .project import Project
@@ -21,6 +22,7 @@ COMMANDS = {
     "merge": "make one file of a checkpoint in shards",
     "memory": "estimate what a training needs on each device",
     "export": "write a trained model as ONNX, pt2 and safetensors",
+    "sweep": "search settings for the best value of a metric",
     "bench": "measure where the time of a training step goes",
 }
 TRACEBACK = "--traceback"
@@ -86,6 +88,10 @@ def dispatch(args: list[str], project: Project) -> None:
         from .export import main
     elif command == "bench":
         from .bench import main
+    elif command == "sweep":
+        from .sweep import main
+    elif command == "fit" and project.environment(TRIAL):
+        from .trial import main
     else:
         from .choice import choose
 
