@@ -24,10 +24,11 @@ from ..search.assignment import PARENT, VARIABLE, Assignment
 from ..search.processes import Processes, terminate
 from ..search.storage import JOURNAL, open_storage
 from ..search.sweep_file import Sweep, read
-from ..search.trials import STOPPING, Claimed, Trials, open_study, reason_in, size_of
+from ..search.trials import Claimed, Trials, is_signal, open_study, reason_in, signal_name, size_of
 from ..search.wandb_file import wandb_sweep
+from ..training.signals import STOPPING
 from . import configurations
-from .arguments import FlagParser, RunFlags, runs_folder, split_run_flags
+from .arguments import FlagParser, RunFlags, naming, split_run_flags
 from .project import Project
 
 STORAGE = "STORAGE"  # the environment variable, after the package's name: an address may hold a password
@@ -49,7 +50,7 @@ def main(args: list[str], project: Project) -> None:
         ("--runs", "folder in which all runs lie"),
     ):
         parser.add_argument(flag, default=argparse.SUPPRESS, help=text)
-    if args[1:2] == [] or args[1].startswith("-") and args[1] not in ("-h", "--help"):
+    if not args[1:] or (args[1].startswith("-") and args[1] not in ("-h", "--help")):
         raise RunError("sweep needs a file that says what is searched", f"sweep FILE, or one of: {listed(project)}")
     run_flags, rest = split_run_flags(args[1:], project)
     options, flags = parser.parse_known_args(rest)
@@ -63,7 +64,9 @@ def main(args: list[str], project: Project) -> None:
     if options.wandb:
         return write_wandb(sweep, Path(options.wandb), project)
     folder = folder_of(run_flags, file, project)
-    sys.exit(Search(sweep, folder, options.workers, project, masked(args)).run(settings))
+    if signum := Search(sweep, folder, options.workers, project, masked(args)).run(settings):
+        print(f"Stopped by {signal.Signals(signum).name}; the same command goes on")
+        sys.exit(128 + signum)
 
 
 def listed(project: Project) -> str:
@@ -142,28 +145,37 @@ class Search:
         self.has_asked_to_stop = False
 
     def run(self, settings: dict[str, Any]) -> int:
-        """Check everything, run all trials, and say what was found; the exit code."""
+        """Check everything, run all trials, and say what was found; the number of a signal that stopped it, or 0."""
+        handlers: dict[int, Any] = {}
         try:
-            self.check()
-            make_folder(self.folder, "runs")
-            header = f"# {shlex.join([self.project.program, *self.words])}\n"
-            write_text(self.folder / SWEEP, header + yaml.safe_dump(without_secrets(settings), sort_keys=False))
-            study = open_study(self.sweep, self.study_name, open_storage(self.storage, self.folder))
-            refuse_lost_study(study, self.folder)
-            self.trials = Trials(self.sweep, study, self.folder)
+            is_begun = (self.folder / SWEEP).is_file()
+            if is_begun:
+                self.open(settings)
+            if not (is_begun and self.trials.are_complete()):
+                self.check()
+            if not is_begun:
+                self.open(settings)
             self.say_beginning()
-            for signum in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])):
-                signal.signal(signum, self.receive)
+            watched = [signum for signum in STOPPING if signal.getsignal(signum) != signal.SIG_IGN]
+            handlers = {signum: signal.signal(signum, self.receive) for signum in watched}
             self.work()
         finally:
             self.processes.close()
-        runs = self.folder.parent
-        elsewhere = ["--runs", str(runs)] if runs != Path(runs_folder(self.project)) else []
-        if self.signum:
-            print(f"Stopped by {signal.Signals(self.signum).name}; the same command goes on")
-            return 128 + self.signum
-        print("\n".join(told.summary(self.trials, self.project.program, elsewhere)))
-        return 0
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+        if not self.signum:
+            program = self.project.program
+            print("\n".join(told.summary(self.trials, program, lambda run: naming(run, self.project))))
+        return self.signum
+
+    def open(self, settings: dict[str, Any]) -> None:
+        """Join the sweep in its folder, or begin it; RunError if another one has begun there."""
+        make_folder(self.folder, "runs")
+        study = open_study(self.sweep, self.study_name, open_storage(self.storage, self.folder))
+        header = f"# {shlex.join([self.project.program, *self.words])}\n"
+        write_text(self.folder / SWEEP, header + yaml.safe_dump(without_secrets(settings), sort_keys=False))
+        refuse_lost_study(study, self.folder)
+        self.trials = Trials(self.sweep, study, self.folder)
 
     def check(self) -> None:
         """Look at all settings that trials may have, and whether the metric is logged; RunError if not."""
@@ -185,7 +197,9 @@ class Search:
         log = folder / told.LOG
         begin = size_of(log)
         process = self.processes.start(args, log, self._environment(assignment, 0), as_copy)
-        if self.processes.wait(process):
+        if code := self.processes.wait(process):
+            if code < 0:
+                raise RunError(f"the check before the first trial was killed by {signal_name(code)}")
             text = log.read_text(encoding="utf-8", errors="replace")[begin:]
             hints = [line.partition(": try: ")[2] for line in text.splitlines() if ": try: " in line]
             if "error: " not in text:
@@ -206,13 +220,15 @@ class Search:
         return environment
 
     def say_beginning(self) -> None:
-        end = f"{self.sweep.trials:g} trials" if self.sweep.trials < float("inf") else f"{self.sweep.hours:g} hours"
+        is_counted = self.sweep.trials < float("inf")
+        end = told.count(int(self.sweep.trials), "trial") if is_counted else f"{self.sweep.hours:g} hours"
         beside = f", {self.workers} at a time" if self.workers > 1 else ""
         print(f"Sweep:       {self.folder.resolve()}: {end}{beside}, to {self.sweep.direction} {self.sweep.metric}")
         there = self.trials.all()
         if there:
             begun = sum(not trial.state.is_finished() for trial in there)
-            print(f"Goes on:     {len(there) - begun} trials are there" + (f", {begun} under way" if begun else ""))
+            under_way = f", {begun} under way" if begun else ""
+            print(f"Goes on:     {told.count(len(there) - begun, 'trial')} there{under_way}")
         print(f"Each trial:  {self.folder / 'NUMBER' / told.LOG}\n\n{told.heading(self.sweep)}")
 
     def work(self) -> None:
@@ -249,7 +265,7 @@ class Search:
 
     def end(self, trial: Claimed, code: int, begin: int) -> None:
         """Note how a trial has ended, unless it was the sweep that stopped it."""
-        if self.signum and (code < 0 or code in STOPPING):
+        if self.signum and is_signal(code):
             return
         log = self.folder / told.folder_name(trial.number) / told.LOG
         ended = self.trials.end(trial.number, code, reason_in(log, begin, self.project.program) if code else "")

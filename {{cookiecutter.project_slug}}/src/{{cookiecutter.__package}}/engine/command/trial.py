@@ -1,5 +1,6 @@
 """`fit` as a process of a sweep: it looks at settings before the first trial, or it trains one."""
 
+import importlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from ..errors import BadSetting, RunError
 from ..saving.atomic import write_text
 from ..saving.lock import FILE as LOCK
 from ..saving.lock import locked
+from ..search import library
 from ..search.assignment import PARENT, VARIABLE, Assignment
 from ..search.following import CheckMetric, FollowTrial
 from ..search.storage import open_storage
@@ -40,9 +42,8 @@ PATIENCE = 30  # seconds in which the process of a killed sweep is expected to e
 
 def preload(project: Project) -> None:
     """Import what each trial needs."""
-    import matplotlib.pyplot
-    import optuna  # noqa: F401
-
+    library.optuna()
+    importlib.import_module("matplotlib.pyplot")
     project.load_parts()
 
 
@@ -68,10 +69,8 @@ def fit(args: list[str], project: Project, callback: pl.Callback) -> None:
 
 
 def study_of(assignment: Assignment, folder: Path) -> Any:
-    import optuna
-
     storage = open_storage(assignment.storage, folder)
-    return optuna.load_study(study_name=assignment.study, storage=storage)
+    return library.optuna().load_study(study_name=assignment.study, storage=storage)
 
 
 def wait_until_free(run: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from ..errors import RunError
+from . import library
 from .space import Parameter, unknown
 
 DEFAULTS = {"sampler": "TPESampler", "pruner": "NopPruner"}
@@ -40,8 +41,7 @@ def make(kind: str, settings: dict[str, Any], **own: Any) -> Any:
     Raises:
         RunError: if Optuna has no such class, or it cannot take the settings.
     """
-    import optuna
-
+    optuna = library.optuna()
     module = getattr(optuna, f"{kind}s")
     classes = {name: getattr(module, name) for name in module.__all__ if name not in SKIPPED}
     classes = {name: found for name, found in classes.items() if inspect.isclass(found)}

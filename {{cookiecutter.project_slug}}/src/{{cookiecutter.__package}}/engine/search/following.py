@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from ..errors import RunError
 from ..training.display import say
 from ..training.monitors import VALIDATION
-from . import by_name, replica
+from . import by_name, library, replica
 from .assignment import Assignment
 from .space import listed, unknown
 
@@ -46,9 +46,9 @@ class FollowTrial(EarlyStopping):
         value = trainer.callback_metrics.get(self.assignment.metric)
         if value is None or self.is_pruned:
             return
-        self.step += 1
         decided = self._keep(float(value)) if trainer.is_global_zero else False
         self.is_pruned = trainer.strategy.broadcast(decided)
+        self.step += 1
         if self.is_pruned:
             trainer.should_stop = True
             if trainer.is_global_zero:
@@ -56,8 +56,7 @@ class FollowTrial(EarlyStopping):
 
     def _keep(self, value: float) -> bool:
         """Write what the sweep has to know of a validation; return whether the training is to stop."""
-        import optuna
-
+        optuna = library.optuna()
         number = int(self.assignment.number or 0)
         frozen = self.study.get_trials(deepcopy=False)[number]
         trial = optuna.trial.Trial(self.study, frozen._trial_id)

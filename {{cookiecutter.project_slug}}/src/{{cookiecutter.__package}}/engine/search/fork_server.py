@@ -42,11 +42,11 @@ def serve(channel: socket.socket, run: Run) -> None:
     requests = channel.makefile("r", encoding="utf-8")
     children: set[int] = set()
     while True:
-        ready, _, _ = select.select([channel, awake], [], [])
+        ready, _, _ = select.select([channel.fileno(), awake], [], [])
         if awake in ready:
             os.read(awake, 4096)
             report_ended(channel, children)
-        if channel in ready:
+        if channel.fileno() in ready:
             line = requests.readline()
             if not line:
                 end(children)

@@ -20,6 +20,7 @@ PROGRAM = (
     " fork_server.serve(socket.socket(fileno=int(sys.argv[1])), main)"
 )
 SECONDS_BETWEEN_LOOKS = 0.02
+TRIES = 3
 HAS_FORK = hasattr(os, "fork") and sys.platform != "darwin"  # on macOS, system libraries do not survive a fork
 
 
@@ -53,17 +54,8 @@ class Processes:
             as_copy: whether it may be a copy of the fork server. A command of several processes may not: Lightning
                 starts the others from the words of this one.
         """
-        if as_copy and self.can_fork and self._has_server():
-            assert self.server
-            environment = {**environment, self.parent: str(self.server.pid)}
-            self._send({"args": args, "log": str(log), "environment": environment})
-            process = None
-            while process is None:
-                answer = self._receive(None)
-                if answer is None:
-                    raise RunError("the process that starts the trials has ended; the same command goes on")
-                process = answer["process"] if "code" not in answer else None
-            return int(process)
+        if as_copy and (process := self._fork(args, log, environment)):
+            return process
         with log.open("ab") as output:
             command = subprocess.Popen(
                 [sys.executable, "-m", self.package, *args],
@@ -107,6 +99,19 @@ class Processes:
         if self.server:
             self.server.wait()
 
+    def _fork(self, args: list[str], log: Path, environment: dict[str, str]) -> int | None:
+        """The number of a new copy of the fork server; None if there can be none."""
+        for _ in range(TRIES):
+            if not (self.can_fork and self._has_server()):
+                return None
+            assert self.server
+            environment = {**environment, self.parent: str(self.server.pid)}
+            self._send({"args": args, "log": str(log), "environment": environment})
+            while answer := self._receive(None):
+                if "code" not in answer:
+                    return int(str(answer["process"]))
+        raise RunError("the process from which trials are forked is killed again and again")
+
     def _has_server(self) -> bool:
         """Whether there is a fork server, which is started if need be."""
         if self.channel:
@@ -122,6 +127,8 @@ class Processes:
         )
         its.close()
         answer = self._receive(None)
+        if answer is None and self.server.wait() < 0:
+            return True  # killed, which is found when it is asked for a process
         if answer is None:
             raise RunError("the package cannot be imported, as is said above")
         if answer["reason"]:
@@ -131,17 +138,21 @@ class Processes:
         return self.can_fork
 
     def _send(self, request: dict[str, object]) -> None:
-        assert self.channel
-        with suppress(OSError):  # the answer says so
-            self.channel.sendall(json.dumps(request).encode() + b"\n")
+        if self.channel:
+            with suppress(OSError):  # then there is no answer
+                self.channel.sendall(json.dumps(request).encode() + b"\n")
 
     def _receive(self, seconds: float | None) -> dict[str, object] | None:
         """The server's next answer; None if there is none within the time, or if it has ended."""
-        assert self.channel
         while b"\n" not in self.unread:
+            if not self.channel:
+                return None
             if not select.select([self.channel], [], [], seconds)[0]:
                 return None
-            received = self.channel.recv(65536)
+            try:
+                received = self.channel.recv(65536)
+            except ConnectionResetError:  # it was killed before it had read all
+                received = b""
             if not received:
                 self.channel.close()
                 self.channel = None

@@ -8,6 +8,7 @@ all that they decided is written at once, as one attribute of the trial.
 from collections.abc import Sequence
 from typing import Any
 
+from . import library
 from .space import Parameter, suggest
 from .sweep_file import Sweep
 
@@ -18,8 +19,7 @@ DECIDED = "decided"
 
 def replica(study: Any, sampler: Any, pruner: Any, trials: Sequence[Any]) -> Any:
     """A copy of a study in memory, of these trials, with what samplers and pruners remembered of them."""
-    import optuna
-
+    optuna = library.optuna()
     copy = optuna.create_study(
         study_name=study.study_name, direction=study.direction, sampler=sampler, pruner=pruner, storage=None
     )
@@ -33,8 +33,7 @@ def replica(study: Any, sampler: Any, pruner: Any, trials: Sequence[Any]) -> Any
 
 def as_remembered(trial: Any, intermediate_values: dict[int, float] | None = None) -> Any:
     """A copy of a trial, with what samplers and pruners remembered of it."""
-    import optuna
-
+    optuna = library.optuna()
     attributes = trial.user_attrs
     remembered = {**attributes.get(PROPOSED, {}).get("trial", {}), **attributes.get(DECIDED, {}).get("trial", {})}
     return optuna.trial.create_trial(
@@ -62,26 +61,10 @@ def propose(study: Any, sweep: Sweep, number: int) -> dict[str, Any]:
 
 def keep_proposed(trial: Any, parameters: Sequence[Parameter]) -> dict[str, Any]:
     """Write the values of a trial where Optuna looks for them, as if its sampler had drawn them just now."""
+    samplers = library.optuna().samplers
     proposed = trial.user_attrs[PROPOSED]["values"]
-    trial.study.sampler = drawing(proposed)
+    trial.study.sampler = samplers.PartialFixedSampler(proposed, samplers.RandomSampler())
     return suggest(trial, parameters)
-
-
-def drawing(values: dict[str, Any]) -> Any:
-    """A sampler that draws these values."""
-    import optuna
-
-    class Given(optuna.samplers.BaseSampler):
-        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-            return values[param_name]
-
-    return Given()
 
 
 def decide(study: Any, pruner: Any, number: int, step: int, value: float) -> dict[str, Any]:
@@ -91,11 +74,10 @@ def decide(study: Any, pruner: Any, number: int, step: int, value: float) -> dic
         study: the sweep's.
         pruner: one of Optuna's.
         number: the trial's.
-        step: the number of the validation, counted from 1.
+        step: the number of the validation, counted from 0.
         value: the metric in it.
     """
-    import optuna
-
+    optuna = library.optuna()
     trials = study.get_trials(deepcopy=False)
     own = trials[number]
     decided = own.user_attrs.get(DECIDED)

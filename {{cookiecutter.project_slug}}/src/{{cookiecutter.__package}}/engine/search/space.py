@@ -55,7 +55,7 @@ class Parameter:
         step = self.step or (1 if self.kind == "int" else 0)
         if not step or self.log:
             return None
-        return [low + number * step for number in range(int((high - low) / step + 1e-9) + 1)]
+        return [low + round(number * step, 12) for number in range(int((high - low) / step + 1e-9) + 1)]
 
     def of_wandb(self) -> dict[str, Any]:
         """The same in a W&B sweep file."""

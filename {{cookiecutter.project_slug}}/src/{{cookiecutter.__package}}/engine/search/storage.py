@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import RunError
 from ..saving.lock import WITHOUT_LOCKS, lock
 from ..saving.secrets import without_secrets
+from . import library
 
 JOURNAL = "study.journal"
 SECONDS_BETWEEN_TRIES = 0.002
@@ -60,14 +61,13 @@ def remove_torn_line(path: Path) -> None:
 
 def open_storage(address: str | None, folder: Path) -> Any:
     """Optuna's storage at an address, or in a sweep's folder without one."""
-    import optuna
-
+    optuna = library.optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # Of bounds that no number of steps reaches, and of classes that may change in a later release.
-    warnings.filterwarnings("ignore", module="optuna")
+    warnings.filterwarnings("ignore", module="optuna")  # of bounds that no number of steps reaches
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if address is None:
         path = folder / JOURNAL
-        backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=JournalLock(path))  # type: ignore[arg-type]
+        backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=JournalLock(path))
         return optuna.storages.JournalStorage(backend)
     try:
         return optuna.storages.get_storage(address)

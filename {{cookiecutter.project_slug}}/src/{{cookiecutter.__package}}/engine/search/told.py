@@ -1,13 +1,15 @@
 """What a sweep prints: a line for each trial, and at its end a table of the best ones."""
 
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import library
 from .space import Parameter
 from .sweep_file import Sweep
-from .trials import ERROR, SECONDS, Trials, best_value
+from .trials import ERROR, SECONDS, Trials
 
 WIDTH = 80
 NARROWEST = 6  # column of a value
@@ -18,7 +20,7 @@ LOG = "log.txt"  # of a trial, in its run folder
 def heading(sweep: Sweep) -> str:
     """What stands above the lines of the trials."""
     names = short_names(sweep.search).values()
-    return cut(f"{'':8} trial  {sweep.metric:13}  {'time':>7}  " + "  ".join(name.rjust(NARROWEST) for name in names))
+    return cut(f"{'':8} trial  {sweep.metric:15}  {'time':>7}  " + "  ".join(name.rjust(NARROWEST) for name in names))
 
 
 def line(trial: Any, trials: Trials) -> str:
@@ -28,7 +30,7 @@ def line(trial: Any, trials: Trials) -> str:
     text = trial.user_attrs.get(ERROR, "  ".join(cells))
     took = duration(trial.user_attrs.get(SECONDS, 0.0))
     now = time.strftime("%H:%M:%S")
-    return cut(f"{now}   {folder_name(trial.number)}  {outcome(trial, trials):13}  {took:>7}  {text}")
+    return cut(f"{now}   {folder_name(trial.number)}  {outcome(trial, trials):15}  {took:>7}  {text}")
 
 
 def outcome(trial: Any, trials: Trials) -> str:
@@ -39,19 +41,21 @@ def outcome(trial: Any, trials: Trials) -> str:
     return "failed" if state == "FAIL" else f"pruned at {len(trial.intermediate_values)}"
 
 
-def summary(trials: Trials, program: str, runs: list[str]) -> list[str]:
+def summary(trials: Trials, program: str, naming: Callable[[Path], str]) -> list[str]:
     """The lines at the end of a sweep.
 
     Args:
         trials: all of them.
         program: the name of the installed command.
-        runs: the flag --runs, where the runs lie elsewhere than the configuration says.
+        naming: the flags with which a command finds a run.
     """
     every, done = trials.all(), best(trials)
     counts = {name: sum(trial.state.name == state for trial in every) for state, name in STATES.items()}
     lines = ["", ", ".join(f"{number} {name}" for name, number in counts.items() if number or name == "complete")]
     failed = [trial for trial in every if trial.state.name == "FAIL"]
-    lines += [f"  {folder_name(trial.number)} failed: {trial.user_attrs.get(ERROR, '')}" for trial in failed[:SHOWN]]
+    for trial in failed[:SHOWN]:
+        text = f"{folder_name(trial.number)} failed: {trial.user_attrs.get(ERROR, '')}"
+        lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     lines += [f"  and {len(failed) - SHOWN} more" for _ in failed[SHOWN : SHOWN + 1]]
     if failed:
         lines += [f"  see {trials.folder / folder_name(failed[0].number) / LOG}"]
@@ -65,7 +69,7 @@ def summary(trials: Trials, program: str, runs: list[str]) -> list[str]:
     return [
         *lines,
         f"Repeat:      {program} fit --config {trials.folder / number / 'config.yaml'}",
-        " ".join([f"Next:        {program} test --run {trials.folder.name}/{number}", *runs]),
+        f"Next:        {program} test {naming(trials.folder / number)}",
     ]
 
 
@@ -92,8 +96,7 @@ def best(trials: Trials) -> list[Any]:
 
 def importances(trials: Trials) -> dict[str, float]:
     """How much each parameter mattered, as Optuna estimates it; nothing for too few trials."""
-    import optuna
-
+    optuna = library.optuna()
     names = short_names(trials.sweep.search)
     try:
         found = optuna.importance.get_param_importances(trials.study)
@@ -129,6 +132,10 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'s' if number != 1 else ''}"
 
 
 def folder_name(number: int) -> str:

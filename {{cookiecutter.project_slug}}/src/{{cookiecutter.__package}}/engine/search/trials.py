@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from ..errors import RunError
 from ..saving.lock import acquire, locked
-from . import replica
+from ..training.signals import STOPPING
+from . import library, replica
 from .space import flags_of
 from .sweep_file import Sweep
 
@@ -23,7 +24,6 @@ ASKING = ".asking"  # the lock of the one that chooses its next trial
 # Attributes of a trial and, the last one, of the study.
 WORKER, KILLS, SECONDS, ERROR, DEFINITION = "worker", "killed", "seconds", "error", "sweep"
 MOST_KILLS = 3  # after which a trial is resumed
-STOPPING = tuple(128 + number for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)))
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Trials:
     def all(self) -> list[Any]:
         return list(self.study.get_trials(deepcopy=False))
 
+    def are_complete(self) -> bool:
+        """Whether there is nothing left to do."""
+        trials = self.all()
+        return self._is_enough(trials) and all(trial.state.is_finished() for trial in trials)
+
     def claim(self) -> Claimed | None:
         """The next trial: one that a killed process has left, or a new one; None if there is none."""
         with exclusive(self.folder):
@@ -65,14 +70,13 @@ class Trials:
             abandoned = [trial for trial in trials if self._is_abandoned(trial)]
             if abandoned:
                 return self._prepare(abandoned[0].number)
-            if len(trials) >= self.sweep.trials or self._seconds(trials) >= 3600 * self.sweep.hours:
+            if self._is_enough(trials):
                 return None
             return self._prepare(self.study.ask().number)
 
     def _prepare(self, number: int) -> Claimed:
         """Take a trial, and give it its values unless it has them."""
-        import optuna
-
+        optuna = library.optuna()
         trial = optuna.trial.Trial(self.study, self.all()[number]._trial_id)
         if trial.user_attrs.get(WORKER) != self.worker:
             trial.set_user_attr(WORKER, self.worker)
@@ -89,11 +93,12 @@ class Trials:
         worker = trial.user_attrs.get(WORKER, self.worker)
         return worker == self.worker or is_gone(self.folder / WORKERS / worker)
 
-    def _seconds(self, trials: list[Any]) -> float:
-        """How long all trials have taken together."""
+    def _is_enough(self, trials: list[Any]) -> bool:
+        """Whether no other trial is to begin, by their number or by the time that all have taken together."""
         now = time.monotonic()
-        before = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
-        return float(before + sum(now - started for started in self.running.values()))
+        seconds = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
+        seconds += sum(now - started for started in self.running.values())
+        return len(trials) >= self.sweep.trials or seconds >= 3600 * self.sweep.hours
 
     def end(self, number: int, code: int, error: str) -> Any:
         """Note how a trial has ended; None if it is to go on instead.
@@ -103,15 +108,14 @@ class Trials:
             code: the exit code of its process.
             error: why it failed, if it did.
         """
-        import optuna
-
+        optuna = library.optuna()
         states = optuna.trial.TrialState
         frozen = self.all()[number]
         trial = optuna.trial.Trial(self.study, frozen._trial_id)
         taken = frozen.user_attrs.get(SECONDS, 0.0) + time.monotonic() - self.running.pop(number)
         trial.set_user_attr(SECONDS, round(taken, 3))
         value = best_value(frozen, self.sweep.direction)
-        if code < 0 or code in STOPPING:
+        if is_signal(code):
             kills = frozen.user_attrs.get(KILLS, 0) + 1
             trial.set_user_attr(KILLS, kills)
             if kills <= MOST_KILLS:
@@ -132,8 +136,7 @@ class Trials:
 
 def open_study(sweep: Sweep, name: str, storage: Any) -> Any:
     """A sweep's study, which is made if need be; RunError if it searches something else."""
-    import optuna
-
+    optuna = library.optuna()
     study = optuna.create_study(
         study_name=name,
         storage=storage,
@@ -147,7 +150,7 @@ def open_study(sweep: Sweep, name: str, storage: Any) -> Any:
         study.set_user_attr(DEFINITION, sweep.fixed_part())
     elif before != sweep.fixed_part():
         hint = "the file as it was, or --run NAME for another sweep; trials and hours may change"
-        raise RunError(f"sweep {name} has begun with other settings", hint)
+        raise RunError(f"sweep {name.rpartition('/')[2]} has begun with other settings", hint)
     return study
 
 
@@ -193,6 +196,11 @@ def exclusive(folder: Path) -> Iterator[None]:
     finally:
         if file:
             file.close()
+
+
+def is_signal(code: int) -> bool:
+    """Whether a process with this exit code was killed or stopped by a signal."""
+    return code < 0 or code - 128 in STOPPING
 
 
 def signal_name(code: int) -> str:
