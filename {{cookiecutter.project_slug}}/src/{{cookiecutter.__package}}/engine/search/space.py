@@ -199,7 +199,8 @@ def read_when(settings: Any, before: Sequence[Parameter]) -> dict[str, list[Any]
 
 def unknown(word: object, known: Sequence[str], what: str = "setting") -> str:
     """That there is no such word, with the nearest one that there is."""
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    begun = [one for one in known if one.lower().startswith(str(word).lower())]
+    close = begun or difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     rest = f"Did you mean {close[0]}?" if close else f"There are: {listed(known) or 'none'}"
     return f"there is no {what} {word!r}. {rest}"
 

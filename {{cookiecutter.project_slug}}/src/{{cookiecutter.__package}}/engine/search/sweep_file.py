@@ -3,14 +3,16 @@
 import hashlib
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RunError
-from . import by_name
-from .space import Parameter, flags_of, read_space, unknown
+from . import by_name, library
+from .space import Parameter, flags_of, read_space, suggest, unknown
 
 KEYS = ("metric", "direction", "trials", "hours", "sampler", "pruner", "seed", "presets", "fixed", "search", "storage")
+REHEARSED = 12  # trials; most samplers draw the first ten at random
 DIRECTIONS = {"minimize": "min", "maximize": "max"}
 # They say which run is meant, and each trial has its own.
 OF_RUNS = ("run", "runs", "fresh", "config", "preset", "ckpt_path", "init_partial")
@@ -110,8 +112,28 @@ def read(settings: dict[str, Any], flags: list[str]) -> Sweep:
     if "trials" not in settings and "hours" not in settings and math.isinf(sweep.trials):
         raise RunError("has no end", "trials: 20, or hours: 8")
     refuse_of_runs([parameter.name for parameter in search])
-    sweep.sampler_of(0), sweep.pruner_of()
+    typed = {flag.partition("=")[0].removeprefix("--") for flag in flags}
+    if twice := [parameter.name for parameter in search if parameter.name in typed]:
+        raise RunError(f"{twice[0]} is fixed, and searched")
+    rehearse(sweep)
     return sweep
+
+
+def rehearse(sweep: Sweep) -> None:
+    """Draw some trials, since samplers refuse a search, or lack a package, when they draw; RunError if one does."""
+    optuna = library.optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction=sweep.direction, pruner=sweep.pruner_of())
+    for number in range(int(min(REHEARSED, sweep.trials))):
+        study.sampler = sweep.sampler_of(number)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                suggest(trial := study.ask(), sweep.search)
+                study.sampler = optuna.samplers.RandomSampler()  # GridSampler would stop the study after its last trial
+                study.tell(trial, float(number))
+        except (ImportError, RuntimeError, TypeError, ValueError) as error:
+            raise RunError(f"sampler {sweep.sampler['name']}: {error}") from error
 
 
 def count(settings: dict[str, Any], sampler: dict[str, Any], search: list[Parameter]) -> float:
