@@ -43,7 +43,7 @@ build data dist docs examples runs scripts src test tests variants
 aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
 absl absl_py aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize attr
 attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle codespell
-codespell_lib colorama contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks
+codespell_lib colorama colorlog contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks
 databricks_sdk dateutil deepspeed detect_secrets distlib distro docker docstring_parser dotenv fastapi
 fastjsonschema filelock flask flask_cors flatbuffers fonttools frozenlist fsspec functorch git gitdb gitpython google
 google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hf
@@ -51,7 +51,7 @@ hf_xet httpcore httpcore2 httpx httpx2 huey huggingface_hub hydra identify idna 
 isympy itsdangerous jinja2 joblib jsonargparse jsonschema jsonschema_specifications jupyter jupyter_core
 kiwisolver librt lightning lightning_fabric lightning_utilities litserve mako markdown markdown_it
 markdown_it_py markupsafe matplotlib mdurl ml_dtypes mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict
-mypy mypy_extensions mypyc narwhals nbformat nbstripout networkx nodeenv numpy nvidia omegaconf onnx onnx_ir
+mypy mypy_extensions mypyc narwhals nbformat nbstripout networkx nodeenv numpy nvidia omegaconf onnx onnx_ir optuna
 onnxruntime onnxscript opentelemetry opentelemetry_api opentelemetry_exporter_http_transport
 opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
 opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions

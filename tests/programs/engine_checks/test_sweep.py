@@ -79,7 +79,10 @@ MISTAKES = {
     "word": ({"search": {WIDTH: {"int": [4, 8], "lgo": True}}}, "Did you mean log?"),
     "no choice": ({"search": {WIDTH: {"choice": []}}}, "choice is [], and must be a list of values"),
     "choice twice": ({"search": {WIDTH: {"choice": [4, 4]}}}, "has the choice 4 twice"),
-    "condition": ({"search": {WIDTH: {"int": [4, 8], "when": {"model.x": 1}}}}, "no choice that stands before 'model.x'"),
+    "condition": (
+        {"search": {WIDTH: {"int": [4, 8], "when": {"model.x": 1}}}},
+        "no choice that stands before 'model.x'",
+    ),
     "fixed too": ({"fixed": {LR: 0.1}}, f"{LR} is fixed, and searched"),
     "run": ({"fixed": {"run": "one"}}, "run is no setting of a trial"),
     "preset": ({"presets": {"a": 1}}, "must be a list of names"),
