@@ -133,7 +133,8 @@ def rehearse(sweep: Sweep) -> None:
                 study.sampler = optuna.samplers.RandomSampler()  # GridSampler would stop the study after its last trial
                 study.tell(trial, float(number))
         except (ImportError, RuntimeError, TypeError, ValueError) as error:
-            raise RunError(f"sampler {sweep.sampler['name']}: {error}") from error
+            hint = f"uv add {error.name}" if isinstance(error, ImportError) else ""
+            raise RunError(f"sampler {sweep.sampler['name']}: {error}", hint) from error
 
 
 def count(settings: dict[str, Any], sampler: dict[str, Any], search: list[Parameter]) -> float:

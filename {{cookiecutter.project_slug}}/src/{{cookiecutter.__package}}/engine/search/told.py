@@ -14,6 +14,7 @@ from .trials import ERROR, SECONDS, Trials
 WIDTH = 80
 NARROWEST = 6  # column of a value
 SHOWN = 5  # trials in the table
+LEAST = 5  # trials from which on there is something to estimate
 LOG = "log.txt"  # of a trial, in its run folder
 
 
@@ -96,10 +97,11 @@ def best(trials: Trials) -> list[Any]:
 
 def importances(trials: Trials) -> dict[str, float]:
     """How much each parameter mattered, as Optuna estimates it; nothing for too few trials."""
-    optuna = library.optuna()
     names = short_names(trials.sweep.search)
+    if len(best(trials)) < LEAST:
+        return {}
     try:
-        found = optuna.importance.get_param_importances(trials.study)
+        found = library.optuna().importance.get_param_importances(trials.study)
     except (RuntimeError, ValueError):
         return {}
     return {names[name]: share for name, share in found.items() if name in names}

@@ -128,7 +128,7 @@ class Trials:
             self.study.tell(number, value)
             return self.all()[number]
         elif code == 0:
-            error = f"{self.sweep.metric} was never a number"
+            error = f"{self.sweep.metric} was never {'a number' if frozen.intermediate_values else 'logged'}"
         trial.set_user_attr(ERROR, error)
         self.study.tell(number, state=states.FAIL)
         return self.all()[number]
