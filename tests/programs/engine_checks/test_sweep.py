@@ -312,11 +312,19 @@ def test_worker_of_another_host_is_left_its_trial_while_it_lives(tmp_path):
     claimed = one.claim()
     trial = optuna.trial.Trial(one.study, one.all()[0]._trial_id)
     one.running.clear()
-    trial.set_user_attr("worker", "elsewhere-0")  # of which this folder knows nothing
+    trial.set_user_attr(trials.WORKER, "elsewhere-0")  # of which this folder knows nothing
     assert one.claim().number == 1
     (tmp_path / trials.WORKERS / "elsewhere-0").mkdir()  # it shares the folder, and has ended
     assert one.claim() == claimed
     one.lock.close()
+
+
+def test_two_folders_are_told_apart_also_on_hosts_of_one_name(tmp_path):
+    names = [trials.new_worker(tmp_path / folder) for folder in ("one", "other")]
+    assert len({name for name, _ in names}) == 2
+    for _, held in names:
+        held.close()
+    assert trials.new_worker(tmp_path / "one")[0] == names[0][0]  # after a restart
 
 
 def test_condition_holds_in_what_is_probed_and_in_what_is_drawn(tmp_path):

@@ -72,7 +72,9 @@ def open_storage(address: str | None, folder: Path) -> Any:
     try:
         return optuna.storages.get_storage(address)
     except ImportError as error:
-        raise RunError(f"storage: {error}", "uv add the driver of that database, psycopg2-binary say") from error
+        driver = getattr(error.__cause__, "name", None) or getattr(error.__context__, "name", None)
+        hint = f"uv add {driver}" if driver else ""
+        raise RunError(f"storage: the driver of that database is not installed: {driver or error}", hint) from error
     except Exception as error:  # each database has its own
         reason = str(without_secrets(str(error))).partition("\n")[0]
         raise RunError(f"storage {without_secrets(address)} cannot be used: {reason}") from error

@@ -107,7 +107,7 @@ def read(settings: dict[str, Any], flags: list[str]) -> Sweep:
         seed=whole("seed", settings.get("seed", 0), 0),
         flags=[*presets(settings.get("presets", [])), *fixed(settings.get("fixed", {}), search), *flags],
         search=search,
-        storage=settings.get("storage"),
+        storage=address(settings.get("storage")),
     )
     if "trials" not in settings and "hours" not in settings and math.isinf(sweep.trials):
         raise RunError("has no end", "trials: 20, or hours: 8")
@@ -154,6 +154,12 @@ def whole(key: str, value: Any, least: int) -> int:
 def positive(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise RunError(f"{key} is {value!r}, and must be a number above 0")
+    return value
+
+
+def address(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise RunError(f"storage is {value!r}, and must be an address", "postgresql://USER@HOST/NAME")
     return value
 
 

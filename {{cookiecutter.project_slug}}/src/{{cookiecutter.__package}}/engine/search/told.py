@@ -9,7 +9,7 @@ from typing import Any
 from . import library
 from .space import Parameter
 from .sweep_file import Sweep
-from .trials import ERROR, SECONDS, Trials
+from .trials import ERROR, SECONDS, WORKER, Trials
 
 WIDTH = 80
 NARROWEST = 6  # column of a value
@@ -66,11 +66,13 @@ def summary(trials: Trials, program: str, naming: Callable[[Path], str]) -> list
     if found:
         lines += [cut("What mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))]
     lines += ["", *table(done[:SHOWN], trials.sweep), ""]
-    number = folder_name(done[0].number)
+    run = trials.folder / folder_name(done[0].number)
+    if not run.exists():  # hosts that share a database alone
+        return [*lines, f"Trial {run.name} was run by {done[0].user_attrs.get(WORKER)}, in another folder"]
     return [
         *lines,
-        f"Repeat:      {program} fit --config {trials.folder / number / 'config.yaml'}",
-        f"Next:        {program} test {naming(trials.folder / number)}",
+        f"Repeat:      {program} fit --config {run / 'config.yaml'}",
+        f"Next:        {program} test {naming(run)}",
     ]
 
 

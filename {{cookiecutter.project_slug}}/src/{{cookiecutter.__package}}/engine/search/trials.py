@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import re
+import secrets
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import RunError
+from ..saving.atomic import write_text
 from ..saving.lock import acquire, locked
 from ..training.signals import STOPPING
 from . import library, replica
@@ -164,11 +166,22 @@ def new_worker(folder: Path) -> tuple[str, IO[str] | None]:
     """A name for this process, the same after a restart, and its lock, which is held until it ends."""
     number = 0
     while True:
-        name = f"{socket.gethostname()}-{number}"
+        name = f"{socket.gethostname()}-{token_of(folder / WORKERS)}-{number}"
         try:
             return name, acquire(folder / WORKERS / name, "", "")
         except RunError:
             number += 1
+
+
+def token_of(folder: Path) -> str:
+    """What tells a folder from all others: two hosts may have one name, and two folders one database."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "token"
+    if not path.exists():
+        with exclusive(folder.parent):
+            if not path.exists():
+                write_text(path, secrets.token_hex(4))
+    return path.read_text(encoding="utf-8")
 
 
 def is_gone(worker: Path) -> bool:
