@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from lit_project.__main__ import main
+from lit_project.engine.command import trial
 from lit_project.engine.errors import RunError
 from lit_project.engine.search import replica, space, sweep_file, trials
 from lit_project.engine.search.storage import JOURNAL, open_storage
@@ -196,6 +197,30 @@ def test_sweep_that_is_asked_to_stop_saves_its_trial_and_goes_on_with_it():
     assert "killed" not in study().trials[0].user_attrs
 
 
+# Holds the lock of a trial's run, as the process of a killed sweep may, and tells that it does.
+HOLDER = """
+import time
+from pathlib import Path
+from lit_project.engine.saving.lock import locked
+with locked(Path("runs/mine/000")):
+    print("holds", flush=True)
+    time.sleep({seconds})
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("seconds", "patience", "code"), [(1, 30, 0), (60, 0.5, -signal.SIGKILL)], ids=["ends", "stays"]
+)
+def test_trial_waits_for_the_process_of_a_killed_sweep_and_ends_it_at_last(seconds, patience, code, monkeypatch):
+    monkeypatch.setattr(trial, "PATIENCE", patience)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER.format(seconds=seconds)], stdout=subprocess.PIPE, text=True)
+    holder.stdout.readline()
+    trial.wait_until_free(Path("runs/mine/000"))
+    holder.communicate()
+    assert holder.returncode == code
+
+
 def test_two_workers_share_the_trials():
     printed = swept(written(trials=4), "--workers", "2")
     assert states() == ["COMPLETE"] * 4
@@ -238,8 +263,8 @@ def run_trials(sweep, folder, count, forgets):
             assert left == number
         claimed = shared.claim()
         assert claimed.number == number
-        trial = optuna.trial.Trial(shared.study, shared.all()[number]._trial_id)
-        trial.report(sum(value for value in trial.params.values() if not isinstance(value, str)), 0)
+        own = optuna.trial.Trial(shared.study, shared.all()[number]._trial_id)
+        own.report(sum(value for value in own.params.values() if not isinstance(value, str)), 0)
         shared.end(number, 0, "")
     shared.lock.close()
     return [trial.params for trial in shared.all()]
@@ -271,7 +296,7 @@ def decide_all(sweep, folder, goes_back):
     pruner = sweep.pruner_of()
     for number in range(6):
         shared.claim()
-        trial = optuna.trial.Trial(shared.study, shared.all()[number]._trial_id)
+        own = optuna.trial.Trial(shared.study, shared.all()[number]._trial_id)
         decided = {"pruned": False}
         for step in range(8):
             values = [number * 7 % 5 + at / 10 for at in range(step + 1)]
@@ -279,8 +304,8 @@ def decide_all(sweep, folder, goes_back):
                 decided = replica.decide(shared.study, pruner, number, at, values[at])
                 assert not decided["pruned"] or at == step
             if decided["pruned"] or decided["trial"]:
-                trial.set_user_attr(replica.DECIDED, decided)
-            trial.report(values[step], step)
+                own.set_user_attr(replica.DECIDED, decided)
+            own.report(values[step], step)
             if decided["pruned"]:
                 break
         shared.end(number, 0, "")
@@ -310,9 +335,9 @@ def test_worker_of_another_host_is_left_its_trial_while_it_lives(tmp_path):
     sweep = sweep_of(trials=2)
     one = trials.Trials(sweep, trials.open_study(sweep, "it", open_storage(None, tmp_path)), tmp_path)
     claimed = one.claim()
-    trial = optuna.trial.Trial(one.study, one.all()[0]._trial_id)
+    begun = optuna.trial.Trial(one.study, one.all()[0]._trial_id)
     one.running.clear()
-    trial.set_user_attr(trials.WORKER, "elsewhere-0")  # of which this folder knows nothing
+    begun.set_user_attr(trials.WORKER, "elsewhere-0")  # of which this folder knows nothing
     assert one.claim().number == 1
     (tmp_path / trials.WORKERS / "elsewhere-0").mkdir()  # it shares the folder, and has ended
     assert one.claim() == claimed

@@ -41,6 +41,20 @@ def main(args: list[str], project: Project) -> None:
     Each trial is a run, runs/SWEEP/000 and so on. A sweep that was stopped or killed goes on with the same command, and
     a trial that was under way goes on from its last checkpoint. All other flags are those of `fit`, for each trial.
     """
+    run_flags, options, flags = parsed(args, project)
+    file = find(options.sweep, project)
+    settings = configurations.read(file)
+    sweep = read_in(file, settings, flags)
+    if options.wandb:
+        return write_wandb(sweep, Path(options.wandb), project)
+    folder = folder_of(run_flags, file, project)
+    if signum := Search(sweep, folder, options.workers, project, masked(args)).run(settings):
+        print(f"Stopped by {signal.Signals(signum).name}; the same command goes on")
+        sys.exit(128 + signum)
+
+
+def parsed(args: list[str], project: Project) -> tuple[RunFlags, argparse.Namespace, list[str]]:
+    """The flags that name the sweep, those of the command, and those of `fit`."""
     parser = FlagParser(prog=f"{project.program} sweep", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("sweep", help=f"a file that says what is searched, or one of: {listed(project)}")
     parser.add_argument("--workers", type=int, default=1, help="how many trials run at a time; 1 by default")
@@ -56,17 +70,9 @@ def main(args: list[str], project: Project) -> None:
     options, flags = parser.parse_known_args(rest)
     refuse_absent_optuna(project)
     refuse_what_no_sweep_takes(run_flags, options.workers, project)
-    file = find(options.sweep, project)
     flags += [f"--init_from={run_flags.init_from}"] if run_flags.init_from else []
     flags += ["--init_partial"] if run_flags.init_partial else []
-    settings = configurations.read(file)
-    sweep = read_in(file, settings, flags)
-    if options.wandb:
-        return write_wandb(sweep, Path(options.wandb), project)
-    folder = folder_of(run_flags, file, project)
-    if signum := Search(sweep, folder, options.workers, project, masked(args)).run(settings):
-        print(f"Stopped by {signal.Signals(signum).name}; the same command goes on")
-        sys.exit(128 + signum)
+    return run_flags, options, flags
 
 
 def listed(project: Project) -> str:
