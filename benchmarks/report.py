@@ -39,9 +39,10 @@ def bake(name: str, **answers: str) -> Path:
     return out / "lit-project"
 
 
-def python_of(project: Path) -> str:
-    """The Python of a project's environment, which is made if need be."""
-    words = [*UV, "run", "--directory", str(project), "python", "-c", "import sys; print(sys.executable)"]
+def python_of(project: Path, *extras: str) -> str:
+    """The Python of a project's environment with some extras, which is made if need be."""
+    flags = [f"--extra={extra}" for extra in extras]
+    words = [*UV, "run", "--directory", str(project), *flags, "python", "-c", "import sys; print(sys.executable)"]
     return subprocess.run(words, check=True, capture_output=True, encoding="utf-8").stdout.strip()
 
 

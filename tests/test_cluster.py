@@ -197,6 +197,42 @@ def test_slurm_job_is_requeued_by_its_signal_and_finishes(project, slurm):
     assert [path.name for path in (project / "runs").iterdir()] == [run]
 
 
+SWEEP = """
+metric: val/loss
+direction: minimize
+trials: 4
+search: {model.optimizer.init_args.lr: {float: [0.001, 0.01], log: true}}
+"""
+
+
+def test_slurm_array_shares_a_sweep_and_goes_on_after_its_signal(project, slurm):
+    settings = environment(project, SLURM_CONF=str(slurm))
+    (project / "mine.yaml").write_text(SWEEP)
+
+    def ask(*command):
+        return subprocess.run(command, env=settings, cwd=project, capture_output=True, text=True, check=True).stdout
+
+    def said():
+        return "".join(path.read_text() for path in sorted(project.glob("slurm-*.log")))
+
+    small = ["--array=0-1", "--gpus-per-task=0", "--cpus-per-task=1", "--time=10"]
+    job = ask("sbatch", "--parsable", *small, "scripts/sweep.sbatch", "mine.yaml", *LANGUAGE).strip()
+
+    def states():
+        listed = ask("squeue", "--noheader", "--array", "--jobs", job, "--states=all", "--format=%K %T")
+        return dict(line.split() for line in listed.splitlines())
+
+    wait_for(lambda: len(steps(project, "mine/001")) > 5, 180, said)
+    ask("scancel", "--signal=USR1", "--batch", f"{job}_0")
+    wait_for(lambda: states()["0"] == "PENDING", 60, said)
+    assert "Stopped by SIGUSR1; the same command goes on" in said()
+    time.sleep(3)  # as above
+    ask("scontrol", "update", f"JobId={job}_0", "StartTime=now")
+    wait_for(lambda: set(states().values()) == {"COMPLETED"}, 300, said)
+    assert "4 complete" in said()
+    assert all(steps(project, f"mine/{number:03}") == list(range(60)) for number in range(4))
+
+
 @pytest.fixture
 def hosts():
     """Two hosts, network namespaces n0 and n1 with the addresses 10.77.0.1 and 10.77.0.2, joined by a cable."""

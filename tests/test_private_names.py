@@ -13,7 +13,7 @@ SOURCES = [path for folder in PROJECT.rglob("src/{{cookiecutter.__package}}") fo
 WRONG = {
     "_no_such_name": ("pytorch_lightning.Trainer", "_no_such_name: pytorch_lightning.Trainer has none"),
     "_batch_progress": ("pytorch_lightning.loops.Gone", "_batch_progress: there is no pytorch_lightning.loops.Gone"),
-    "_storage": ("torch.no_such_module", "_storage: there is no torch.no_such_module"),
+    "_shelf": ("torch.no_such_module", "_shelf: there is no torch.no_such_module"),
     "_update_counts": ("torchmetrics.Metric", "_update_counts: torchmetrics.Metric has none"),
 }
 

@@ -13,6 +13,7 @@ from conftest import ROOT, bake_into, find_uv, run
 ELSEWHERE = {
     "uv run pytest": "test_born_green.py and test_workflows.py",
     "torchrun": "test_cluster.py",
+    "uv run --extra sweep": "test_sweep.py",
     "uv run pre-commit run": "test_born_green.py",
     "uv run --with jupyter": "test_python.py",
 }

@@ -6,8 +6,10 @@ import signal
 import sys
 import traceback
 from dataclasses import replace
+from importlib import import_module
 
 from ..errors import Finished, RunError, Stopped
+from ..search.assignment import VARIABLE as TRIAL
 from . import configurations, other_processes
 from .arguments import expand_presets, naming
 from .caller import unchanged_process
@@ -24,11 +26,13 @@ COMMANDS = {
     "merge": "make one file of a checkpoint in shards",
     "memory": "estimate what a training needs on each device",
     "export": "write a trained model as ONNX, pt2 and safetensors",
+    "sweep": "search settings for the best value of a metric",
     "bench": "measure where the time of a training step goes",
     "runs": "list all runs, with what they reached and the settings in which they differ",
     "compare": "compare runs: settings, metrics, and their curves in a picture",
     "report": "write a page about a run, or about several compared",
 }
+STAGES = ("fit", "validate", "test", "predict")  # the Trainer's; each other command has a module of its own
 TRACEBACK = "--traceback"
 HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
 
@@ -103,28 +107,17 @@ def dispatch(args: list[str], project: Project) -> None:
     if command in ("memory", "bench"):
         args = [command, *expand_presets(args[1:], project.presets)]
         configurations.read_all_in(args)  # what is wrong with them is told before torch is imported
-    if command == "merge":
-        from .merge import main
-    elif command == "memory":
-        from .memory import main
-    elif command == "export":
-        from .export import main
-    elif command == "bench":
-        from .bench import main
-    elif command == "runs":
-        from .runs import main
-    elif command == "compare":
-        from .compare import main
-    elif command == "report":
-        from .report import main
-    else:
+    if command == "fit" and project.environment(TRIAL):
+        command = "trial"
+    if command in STAGES:
         from .choice import choose
 
         chosen = choose(args, project)  # here too
         from .stages import run_stage
 
-        return run_stage(chosen, args, project)
-    main(args, project)
+        run_stage(chosen, args, project)
+    else:
+        import_module(f".{command}", __package__).main(args, project)
 
 
 def in_words(error: OSError) -> str:

@@ -60,6 +60,11 @@ class Project:
         """The packaged presets: {name: file}."""
         return {path.stem: path for path in sorted(self.configs.glob("presets/*.yaml"))}
 
+    @cached_property
+    def sweeps(self) -> dict[str, Path]:
+        """The packaged sweeps, in the same way."""
+        return {path.stem: path for path in sorted(self.configs.glob("sweeps/*.yaml"))}
+
     def variable(self, name: str) -> str:
         """The name of one of this project's environment variables, which begin with the package's name."""
         return f"{self.package.upper()}_{name}"

@@ -14,6 +14,7 @@ from ..errors import RunError
 from .atomic import make_folder, restore_previous
 
 CONFIG = "config.yaml"
+SWEEP = "sweep.yaml"  # in the folder of a sweep, whose trials are runs below it
 CHECKPOINTS = "checkpoints"
 OWN = ("best", "last")  # the checkpoints that a run keeps
 INDEX = ".metadata"  # in a checkpoint that is a folder of shards
@@ -102,6 +103,13 @@ class Runs:
         return ", ".join(run.name for run in self.newest()[:3]) or "none"
 
     def named(self, name: str) -> Path:
+        """The folder of a run of this name; RunError if there can be none."""
+        run = self.folder_named(name)
+        if (run / SWEEP).is_file():
+            raise RunError(f"{name} is a sweep", f"--run {name}/NUMBER for one of its trials")
+        return run
+
+    def folder_named(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise RunError(f"--run {name!r} cannot name a folder; use letters, digits, - _ . as in first-try")
         if len(os.fsencode(name)) > LONGEST_NAME:
@@ -136,6 +144,12 @@ def refuse_blocked(run: Path, trains: bool) -> None:
     for folder in (run, run / CHECKPOINTS) if trains else (run,):
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             raise RunError(f"{folder} cannot be written: {os.strerror(errno.EACCES)}", "--runs FOLDER")
+
+
+def in_sweep(folder: Path, name: str) -> tuple[Path, str]:
+    """Where the run of a name lies, and its name there: SWEEP/007 is 007 in the folder of the sweep."""
+    sweep, slash, trial = name.partition("/")
+    return (folder / sweep, trial) if slash and (folder / sweep / SWEEP).is_file() else (folder, name)
 
 
 def is_run(folder: Path) -> bool:
