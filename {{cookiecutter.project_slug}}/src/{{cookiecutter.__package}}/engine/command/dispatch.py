@@ -23,14 +23,14 @@ COMMANDS = {
     "validate": "measure a trained model on the validation data",
     "test": "measure a trained model on the test data",
     "predict": "answer for the test data, or for a file with --input",
-    "merge": "make one file of a checkpoint in shards",
-    "memory": "estimate what a training needs on each device",
     "export": "write a trained model as ONNX, pt2 and safetensors",
-    "sweep": "search settings for the best value of a metric",
-    "bench": "measure where the time of a training step goes",
     "runs": "list all runs, with what they reached and the settings in which they differ",
     "compare": "compare runs: settings, metrics, and their curves in a picture",
     "report": "write a page about a run, or about several compared",
+    "sweep": "search settings for the best value of a metric",
+    "bench": "measure where the time of a training step goes",
+    "memory": "estimate what a training needs on each device",
+    "merge": "make one file of a checkpoint in shards",
 }
 STAGES = ("fit", "validate", "test", "predict")  # the Trainer's; each other command has a module of its own
 TRACEBACK = "--traceback"
