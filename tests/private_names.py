@@ -11,6 +11,8 @@ from pathlib import Path
 
 # By name: the module or class of a library that has it, as an attribute of its own or of its instances.
 TAKEN = {
+    "_common": "jsonargparse",
+    "_completions_jsonschema": "jsonargparse",
     "_MEM_FORMAT_ENCODING": "torch.distributed.checkpoint.metadata",
     "_StorageInfo": "torch.distributed.checkpoint.filesystem",
     "_actions": "jsonargparse.ArgumentParser",

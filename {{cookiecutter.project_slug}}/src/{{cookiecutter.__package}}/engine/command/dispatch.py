@@ -22,6 +22,8 @@ COMMANDS = {
     "memory": "estimate what a training needs on each device",
     "export": "write a trained model as ONNX, pt2 and safetensors",
     "bench": "measure where the time of a training step goes",
+    "schema": "describe all settings for an editor",
+    "completion": "print what bash needs to complete commands and flags",
 }
 TRACEBACK = "--traceback"
 HELP = f"{TRACEBACK}, with any of them, shows where in the code an error was found."
@@ -86,6 +88,10 @@ def dispatch(args: list[str], project: Project) -> None:
         from .export import main
     elif command == "bench":
         from .bench import main
+    elif command == "schema":
+        from .schema import main
+    elif command == "completion":
+        from .completion import main
     else:
         from .choice import choose
 
@@ -113,7 +119,7 @@ def end_with_own_line(error: Exception, project: Project) -> None:
 
 def usage(project: Project) -> str:
     lines = [f"usage: {project.program} COMMAND [flags]", "", "commands:"]
-    lines += [f"  {command:10}{text}" for command, text in COMMANDS.items()]
+    lines += [f"  {command:12}{text}" for command, text in COMMANDS.items()]
     return "\n".join([*lines, "", f"{project.program} COMMAND --help lists the flags of a command.", HELP])
 
 
