@@ -145,6 +145,7 @@ def test_steps_of_the_server_s_dockerfile_give_a_healthy_server(tmp_path, python
     run([python, "-m", "lit_project", "export", "--run=first", "--format=onnx"], project)
     (line,) = re.findall(r"^printf .*dockerignore$", (RECIPE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     run(["sh", "-c", line], project)
+    run([python.parent / "hadolint", "serve.Dockerfile"], project)
     image = Image(tmp_path / "image", project / "serve.Dockerfile")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
