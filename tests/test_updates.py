@@ -202,6 +202,70 @@ def test_update_changes_other_lines_than_the_user_did(template, project):
     cruft(project, "check")
 
 
+# In the place of those on GitHub's machines. What gh is asked to do is kept in a file.
+PIPX = f"""#!/bin/bash
+[ "$GH_TOKEN" = "" ] && exec {sys.executable} -m cruft "${{@:5}}"
+"""
+GH = """#!/bin/bash
+[ "$GH_TOKEN" = given ] || exit 4
+echo "$*" >> "$GH_CALLS"
+case "$1 $2" in "pr list") grep -c "pr create" "$GH_CALLS" || true ;; esac
+"""
+
+
+def run_update_workflow(project, token):
+    """The steps of the workflow that updates a project, with its conditions; return its pull requests so far."""
+    folder = project.parent / "machine"
+    folder.mkdir(exist_ok=True)
+    for name, script in (("pipx", PIPX), ("gh", GH)):
+        write(folder / name, script)
+        (folder / name).chmod(0o755)
+    for name in ("outputs", "calls"):
+        (folder / name).touch()
+    workflow = yaml.safe_load(read(project / ".github/workflows/update.yml"))
+    (job,) = workflow["jobs"].values()
+    assert job["env"] == {"IS_ON": "${{ secrets.TEMPLATE_TOKEN != '' }}"}
+    for step in job["steps"]:
+        told = read(folder / "outputs").removeprefix("release=").strip()
+        is_on = {"env.IS_ON == 'true'": bool(token), "steps.update.outputs.release": bool(told)}[step["if"]]
+        if is_on and "run" in step:
+            assert "${{" not in step["run"]  # or a name could be a command
+            values = {"${{ secrets.TEMPLATE_TOKEN }}": token, "${{ steps.update.outputs.release }}": told}
+            given = {name: values.get(value, value) for name, value in step.get("env", {}).items()}
+            places = {"GITHUB_OUTPUT": str(folder / "outputs"), "GH_CALLS": str(folder / "calls")}
+            path = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+            run_in(project, "bash", "-e", "-c", step["run"], **{"GH_TOKEN": "", **places, **path, **given})
+    (folder / "outputs").unlink()
+    return [line for line in read(folder / "calls").splitlines() if line.startswith("pr create")]
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="needs jq, which GitHub's machines have")
+def test_workflow_opens_one_pull_request_for_a_new_release_and_none_before(template, project, tmp_path):
+    git(tmp_path, "clone", "--quiet", "--bare", project, tmp_path / "origin")
+    git(project, "remote", "add", "origin", tmp_path / "origin")
+    git(template, "tag", "--delete", "v1")
+    version = pyproject(ROOT)["project"]["version"]
+    git(template, "tag", f"v{version}")
+    assert not run_update_workflow(project, token="given")
+    replace(template / "cookiecutter.json", f'"_version": "{version}"', '"_version": "99.0.0"')
+    release_v2(template)
+    git(template, "tag", "--delete", "v2")
+    git(template, "tag", "v99.0.0")
+    assert not run_update_workflow(project, token="")
+    assert git(project, "branch", "--show-current").strip() != "template-v99.0.0"
+    append(project / "src/lit_project/network.py", MINE)
+    commit(project)
+    start = git(project, "branch", "--show-current").strip()
+    (opened,) = run_update_workflow(project, token="given")
+    assert "--head template-v99.0.0 --title Update to template v99.0.0" in opened
+    assert git(tmp_path / "origin", "rev-parse", "template-v99.0.0") == git(project, "rev-parse", "HEAD")
+    assert takes_v2(project)
+    assert read(project / "src/lit_project/network.py").endswith(MINE)
+    assert not git(project, "status", "--porcelain")
+    git(project, "switch", "--quiet", start)  # nobody has merged it yet
+    assert run_update_workflow(project, token="given") == [opened]
+
+
 def test_same_line_is_a_conflict_that_shows_both(template, project):
     replace(project / "src/lit_project/network.py", "nn.ReLU()", "nn.GELU()")
     commit(project)

@@ -5,7 +5,7 @@ Prints, as JSON, those that their owners lack, and those of the packages' classe
 
 import ast
 import functools
-import importlib
+import importlib.util
 import inspect
 import json
 import pkgutil
@@ -33,6 +33,8 @@ def has(owner, name):
     if inspect.isfunction(owner):
         return f'"{name}"' in inspect.getsource(owner)
     kinds = owner.__mro__ if inspect.isclass(owner) else ()
+    if hasattr(owner, "__path__") and importlib.util.find_spec(f"{owner.__name__}.{name}"):
+        return True  # a module that nothing has imported yet
     return hasattr(owner, name) or any(name in set_on_self(kind) | declared(kind) for kind in kinds)
 
 

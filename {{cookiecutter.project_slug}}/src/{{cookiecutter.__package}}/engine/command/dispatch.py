@@ -31,6 +31,8 @@ COMMANDS = {
     "bench": "measure where the time of a training step goes",
     "memory": "estimate what a training needs on each device",
     "merge": "make one file of a checkpoint in shards",
+    "schema": "describe all settings for an editor",
+    "completion": "print what bash needs to complete commands and flags",
 }
 STAGES = ("fit", "validate", "test", "predict")  # the Trainer's; each other command has a module of its own
 TRACEBACK = "--traceback"
@@ -137,7 +139,7 @@ def end_with_own_line(error: Exception, project: Project) -> None:
 
 def usage(project: Project) -> str:
     lines = [f"usage: {project.program} COMMAND [flags]", "", "commands:"]
-    lines += [f"  {command:10}{text}" for command, text in COMMANDS.items()]
+    lines += [f"  {command:12}{text}" for command, text in COMMANDS.items()]
     return "\n".join([*lines, "", f"{project.program} COMMAND --help lists the flags of a command.", HELP])
 
 
