@@ -44,6 +44,7 @@ def look_everywhere(browser, page, figures):
                 assert figure["height"] > 20
                 assert figure["right"] <= width
             assert seen["wide"] <= 0
+            assert seen["cut"] == 0
             assert min(seen["letters"]) > 8  # in pixels
             text, ground = map(brightness, seen["colours"])
             is_dark = scheme == "dark"

@@ -14,13 +14,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 # In this order: no sandbox, since tests may run as root; nothing that the browser itself would fetch.
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
-# Of each figure: what it has in it, and how large that is drawn; and by how much the page is too wide.
+# Of each figure: what it has in it, and how large that is drawn; by how much the page is too wide; and how
+# many tables with bars are wider than their places.
 LOOK = """(() => ({
   figures: [...document.querySelectorAll("figure")].map(one => {
     const drawn = one.querySelector("svg, img, table, pre").getBoundingClientRect();
     return {width: drawn.width, height: drawn.height, right: drawn.right};
   }),
   wide: document.documentElement.scrollWidth - window.innerWidth,
+  cut: [...document.querySelectorAll(".bars")].filter(one => one.scrollWidth > one.clientWidth).length,
   letters: [...document.querySelectorAll("svg text")].map(one => one.getBoundingClientRect().height),
   colours: ["color", "backgroundColor"].map(name => getComputedStyle(document.body)[name]),
   ink: [...document.querySelectorAll("svg text")].map(one => getComputedStyle(one).fill),

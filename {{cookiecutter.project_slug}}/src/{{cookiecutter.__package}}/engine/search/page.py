@@ -56,8 +56,9 @@ td + td.n, th + th.n { padding-left: .4rem }
 .matrix td, .matrix th { padding: .25rem .1rem; min-width: 1.7rem; text-align: center; border: 1px solid var(--page) }
 .matrix td { background: color-mix(in srgb, var(--series-0) var(--share, 0%), transparent) }
 .bar { display: block; height: .5rem; background: var(--series-0); border-radius: 2px; min-width: 1px }
-td.bars { width: 40%; min-width: 5rem; vertical-align: middle }
+td.bars { width: 30%; min-width: 4rem; vertical-align: middle }
 .bars table { width: 100% }
+.bars td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 9rem }
 pre { background: var(--card); border: 1px solid var(--grid); border-radius: .4rem; padding: .7rem .8rem;
   margin: .5rem 0; font: .85rem/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 28rem; overflow-y: auto }
