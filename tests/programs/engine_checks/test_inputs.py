@@ -313,6 +313,7 @@ def test_rows_of_parquet_are_those_of_csv():
     [
         ("rows.csv", "age,bmj\n1,2\n", "has no column bmi.*rename bmj"),
         ("rows.csv", "x,y\n1,2\n", "has no column age, bmi.*its columns are x, y"),
+        ("rows.csv", "", "is empty.*a first line with the columns age, bmi"),
         ("rows.csv", "age,bmi,age\n1,2,3\n", "has the column age twice"),
         ("rows.csv", "age,bmi\n", "has no rows"),
         ("rows.csv", "", "has no column age, bmi"),

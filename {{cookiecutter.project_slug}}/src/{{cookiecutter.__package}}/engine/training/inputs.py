@@ -206,9 +206,11 @@ def number(name: str, value: Any) -> float:
 
 def refuse_other_columns(path: Path, present: Sequence[str], wanted: Sequence[str]) -> None:
     """Raise RunError, with the nearest ones, for columns that a table lacks, or has twice."""
+    if not present:
+        raise RunError(f"{path} is empty", f"a first line with the columns {', '.join(wanted)}")
     if missing := [name for name in wanted if name not in present]:
         near = [match for name in missing for match in difflib.get_close_matches(name, present, n=1)]
-        hint = f"rename {' and '.join(near)}" if near else f"its columns are {', '.join(present) or 'none'}"
+        hint = f"rename {' and '.join(near)}" if near else f"its columns are {', '.join(present)}"
         raise RunError(f"{path} has no column {', '.join(missing)}", hint)
     if twice := [name for name in (*wanted, ID) if present.count(name) > 1]:
         raise RunError(f"{path} has the column {twice[0]} twice")
