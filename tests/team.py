@@ -24,7 +24,7 @@ class Team:
         python: of an environment with what bakes need.
         files: the folder of the team's files, each at its place in the project; None for a bake as it is.
         task: the answer to bake with.
-        deleted: files of the bake that the team does not need.
+        deleted: files and folders of the bake that the team does not need.
     """
 
     def __init__(self, folder, python, files, task, deleted=()):
@@ -34,8 +34,8 @@ class Team:
         if files:
             ignored = shutil.ignore_patterns("README.md", "__pycache__")
             shutil.copytree(files, self.project, dirs_exist_ok=True, ignore=ignored)
-        for file in deleted:
-            (self.project / file).unlink()
+        for path in (self.project / name for name in deleted):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if (self.project / "tests/data").is_dir():
             shutil.copytree(self.project / "tests/data", self.project / "data", dirs_exist_ok=True)
         environment = {

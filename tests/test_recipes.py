@@ -69,7 +69,8 @@ RECIPES = sorted(path.parent for path in ROOT.glob("recipes/*/src"))
 def test_recipe_is_trained_killed_three_times_and_used(tmp_path, python, tools, recipe, capsys):
     readme = (recipe / "README.md").read_text(encoding="utf-8")
     task = re.search(r"task=(\w+)", readme)[1]
-    deleted = [file for line in re.findall(r"^rm (.*)$", readme, re.MULTILINE) for file in shlex.split(line)]
+    lines = re.findall(r"^rm (?:-r )?(.*)$", readme, re.MULTILINE)
+    deleted = [name for line in lines for name in shlex.split(line, comments=True)]
     with Team(tmp_path, python, recipe, task, deleted) as team:
         assert_checks_pass(team.project)
         assert " passed" in run([python, *OWN_TESTS], team.project)

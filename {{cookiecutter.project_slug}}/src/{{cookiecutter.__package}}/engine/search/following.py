@@ -94,4 +94,5 @@ class CheckMetric(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         logged = sorted(trainer.callback_metrics)
         if self.metric not in logged:
-            raise RunError(f"metric: {unknown(self.metric, logged, 'metric')}; fit logs {listed(logged)}")
+            hint = f"one that fit logs: {listed(logged)}"
+            raise RunError(f"metric: {unknown(self.metric, logged, 'metric')}", hint)
