@@ -12,6 +12,10 @@ ROW = """  "toy": {
     "requirements": [],
     "figure": "a mean squared error of 0.01",
     "input": "rows.csv: a CSV or Parquet file with the columns `x0` to `x3`",
+    "python": {
+      "network": "Network(bias=True)", "objective": "Objective()",
+      "optimizer": "torch.optim.AdamW, lr=0.05, weight_decay=0.0", "schedule": "warmup=0.1, floor=0.0",
+      "data": "samples=512, batch_size=32, num_workers=0, seed=0", "trainer": "max_epochs=20"},
     "presets": {},
     "change": "--data.samples 256"},
 """

@@ -111,7 +111,7 @@ def test_sets_are_logged_and_written_by_name_and_resumed_exactly(two_sets, short
     for command, stage in (("test", "test"), ("validate", "val")):
         main([command, "--run=whole", *short])
         written = json.loads(Path(f"runs/whole/{command}.json").read_text())
-        assert written.keys() == {f"{stage}/{name}" for name in names}
+        assert written.keys() == {"checkpoint", *(f"{stage}/{name}" for name in names)}
 
 
 def test_monitor_that_only_the_sets_have_is_refused_before_the_training(two_sets, short, refused):
