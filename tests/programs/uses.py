@@ -29,10 +29,8 @@ def use(name):
     run = Path("runs", name)
     settings = yaml.safe_load((run / "config.yaml").read_text())
     if not (run / "checkpoints/last.ckpt").is_dir():  # in shards, a training goes on as it began
-        longer = {"max_epochs": settings["trainer"]["max_epochs"] + 1, "precision": settings["trainer"]["precision"]}
-        main(
-            ["fit", "--run", name, *ON_CPU, *(f"--trainer.{key}={value or '32-true'}" for key, value in longer.items())]
-        )
+        epochs, precision = settings["trainer"]["max_epochs"] + 1, settings["trainer"]["precision"] or "32-true"
+        main(["fit", "--run", name, *ON_CPU, f"--trainer.max_epochs={epochs}", f"--trainer.precision={precision}"])
     path, saved = weights_in(run)
     exact = settings["trainer"]["precision"] in (None, "32-true")
     tolerance = 1e-5 if exact else 2e-2
