@@ -45,7 +45,7 @@ class Image:
         for word, rest in instructions(dockerfile):
             self.last[word] = rest
             if word == "RUN" and "useradd" not in rest:  # which an image alone can take
-                command = self.here(re.sub(r"--mount=\S+", "", rest))
+                command = self.here(re.sub(r"--(mount=|cache-dir )\S+", "", rest))
                 run(["sh", "-c", command], self.folder, **{**self.environment(), **QUICK})
             elif word == "COPY":
                 self.copy(*shlex.split(rest))

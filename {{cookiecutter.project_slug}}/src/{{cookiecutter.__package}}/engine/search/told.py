@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import library
+from . import library, overview
 from .space import Parameter
 from .sweep_file import Sweep
 from .trials import ERROR, SECONDS, WORKER, Trials
@@ -132,10 +132,7 @@ def shown(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+    return f"{seconds:.1f} s" if seconds < 100 else overview.duration(seconds)
 
 
 def count(number: int, thing: str) -> str:
