@@ -449,8 +449,8 @@ def test_package_that_the_user_renamed_unknown_to_cruft_is_left_alone(template, 
 
 def test_each_version_is_baked_with_its_own_filters(template, project):
     replace(template / "lit_answers.py", "quoted=quoted", "quotes=quoted")
-    for path in (template / PROJECT.name / "pyproject.toml", template / PROJECT.name / ".devcontainer/devcontainer.json"):
-        replace(path, "| quoted", "| quotes")
+    for name in ("pyproject.toml", ".devcontainer/devcontainer.json"):
+        replace(template / PROJECT.name / name, "| quoted", "| quotes")
     release_v2(template)
     update(project)
     assert takes_v2(project)
