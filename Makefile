@@ -2,7 +2,7 @@
 .PHONY: demo docs docs-serve test test-cluster test-browser
 
 UV = python3 tools/uv.py
-export NO_MKDOCS_2_WARNING = 1 # an advertisement of its successor at each build
+export NO_MKDOCS_2_WARNING = 1 # its note about its successor, at each build
 
 demo:
 	$(UV) run cookiecutter . --no-input --overwrite-if-exists --output-dir build
