@@ -68,7 +68,7 @@ def recipe(name: str) -> str:
 def folded(name: str, text: str) -> str:
     """A file that a click unfolds."""
     lines = f"```{LANGUAGES[Path(name).suffix]}\n{text.rstrip()}\n```".splitlines()
-    return f'??? example "{name}"\n\n' + "\n".join(f"    {line}".rstrip() for line in lines)
+    return f'??? abstract "{name}"\n\n' + "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 def recipes() -> str:
