@@ -1,4 +1,4 @@
-"""What `sweep` and `repeat` tell a process that they start, in an environment variable, which its own processes have."""
+"""What `sweep` and `repeat` tell a process that they start, in an environment variable, which it hands on."""
 
 import json
 from collections.abc import Sequence
