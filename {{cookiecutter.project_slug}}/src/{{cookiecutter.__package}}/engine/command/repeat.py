@@ -25,6 +25,7 @@ from .pool import Job, Pool, flags_of_fit, folder_of, refuse_what_no_pool_takes
 from .project import Project
 
 SOME_FAILED = 3  # the exit code then
+OTHER = "--run NAME for another folder"
 
 
 class Kind(NamedTuple):
@@ -73,6 +74,8 @@ def parsed(args: list[str], project: Project) -> tuple[RunFlags, argparse.Namesp
     """The flags that name the folder, those of the command, and those of `fit`."""
     parser = FlagParser(prog=f"{project.program} repeat", description=main.__doc__, allow_abbrev=False)
     add_own_flags(parser)
+    parser.add_argument("--run", default=argparse.SUPPRESS, help="name of the folder; seeds or folds by default")
+    parser.add_argument("--runs", default=argparse.SUPPRESS, help="folder in which all runs lie")
     run_flags, rest = split_run_flags(args[1:], project)
     options, flags = parser.parse_known_args(rest)
     if (options.seeds is None) == (options.folds is None):
@@ -90,18 +93,12 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     text = "how many, each with another part of the training data held out for validation"
     parser.add_argument("--folds", type=int, metavar="NUMBER", help=text)
     parser.add_argument("--workers", type=int, default=1, help="how many are trained at a time; 1 by default")
-    for flag, text in (
-        ("--run", "name of the folder of these runs; seeds or folds by default"),
-        ("--runs", "folder in which all runs lie"),
-    ):
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text)
 
 
 def refuse_what_repetitions_decide(kind: Kind, flags: list[str]) -> None:
     for flag in flags:
         if flag.partition("=")[0].removeprefix("--") in kind.settings:
-            hint = f"without it; --config may have it, and --{kind.name} wins"
-            raise RunError(f"each of the {kind.name} decides {flag.partition('=')[0]}", hint)
+            raise RunError(f"--{kind.name} decides {flag.partition('=')[0]}", "without it")
 
 
 class Repeat:
@@ -124,6 +121,8 @@ class Repeat:
         """Check everything, train all repetitions, and say what they have reached."""
         file = self.folder / REPEAT
         before = configurations.read(file) if file.is_file() else {}
+        if before and before["over"] != self.kind.name:
+            raise RunError(f"the runs in {self.folder} are {before['over']}, not {self.kind.name}", OTHER)
         self.repetitions = Repetitions(self.folder, self.count, before.get("measures", []))
         if not (before.get("flags") == masked(self.flags) and self.repetitions.are_over()):
             found = self.check(before)
@@ -147,12 +146,9 @@ class Repeat:
         measures = found["measures"] if self.kind.name == "folds" else found["measures"][-1:]
         if not measures:
             raise RunError("repeat has nothing to measure on", "test_step in model.py, test_dataloader in data.py")
-        hint = "--run NAME for another folder"
-        if before and before["over"] != self.kind.name:
-            raise RunError(f"the runs in {self.folder} differ in their {before['over']}", hint)
         for name, (earlier, now) in differences(before.get("settings", {}), found["settings"]):
             if not is_in(name, WITHOUT_EFFECT):
-                raise RunError(f"the runs in {self.folder} have {name} {earlier}, and not {now}", hint)
+                raise RunError(f"the runs in {self.folder} have {name} {earlier}, not {now}", OTHER)
         return {"measures": measures, "settings": found["settings"]}
 
     def say_beginning(self) -> None:

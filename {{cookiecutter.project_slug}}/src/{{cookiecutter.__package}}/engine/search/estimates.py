@@ -27,11 +27,9 @@ def line(repetition: Repetition, seconds: float) -> str:
         return cut(f"{start}  failed: {repetition.error}")
     if not repetition.metrics:
         return f"{start}  was killed, and goes on"
-    text = f"{start}  {duration(seconds):>7}"
-    for name, value in repetition.metrics.items():
-        pair = f"  {name} {number_of(value)}"
-        text += pair if len(text) + len(pair) <= WIDTH else ""
-    return text
+    words = [f"{name} {number_of(value)}" for name, value in repetition.metrics.items()]
+    lines = ["  ".join([start, f"{duration(seconds):>7}", *words[:length]]) for length in range(len(words) + 1)]
+    return max((text for text in lines if len(text) <= WIDTH), key=len)
 
 
 def estimates(repetitions: Sequence[Repetition]) -> dict[str, tuple[int, Estimate]]:
@@ -66,7 +64,7 @@ def table(found: dict[str, tuple[int, Estimate]]) -> list[str]:
     ]
     names, means, deviations, intervals = zip(*rows, strict=True)
     columns = [Column("mean", means), Column("deviation", deviations), Column("95% interval of the mean", intervals)]
-    return lines_of([Column("", [name for name in names], to_the_right=False), *columns])
+    return lines_of([Column("", names, to_the_right=False), *columns])
 
 
 def write(folder: Path, repetitions: Sequence[Repetition]) -> None:
