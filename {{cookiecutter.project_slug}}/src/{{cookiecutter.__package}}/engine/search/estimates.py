@@ -16,8 +16,9 @@ from .table import Column, lines_of
 from .told import SHOWN, WIDTH, cut, duration, folder_name
 
 FILE = "estimates.csv"
-SHARED = "Folds share most of their training data, so the intervals are approximate"
-SOURCE = "(Bengio and Grandvalet 2004)."
+SHARED = """\
+Folds share data, so the intervals are approximate, and often too narrow
+(Bengio and Grandvalet 2004)."""
 
 
 def line(repetition: Repetition, seconds: float) -> str:
@@ -52,7 +53,7 @@ def summary(repetitions: Repetitions, is_folds: bool) -> list[str]:
         run = repetitions.folder / folder_name(failed[0].number)
         lines += [f"  see {run / LOG}; without its folder, the same command tries it again"]
     if done:
-        lines += ["", *table(estimates(done)), *([SHARED, SOURCE] if is_folds else []), ""]
+        lines += ["", *table(estimates(done)), *([SHARED] if is_folds else []), ""]
         lines += [f"Estimates:   {repetitions.folder / FILE}"]
     return lines
 
