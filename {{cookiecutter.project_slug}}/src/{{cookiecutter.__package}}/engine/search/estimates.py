@@ -60,12 +60,16 @@ def summary(repetitions: Repetitions, is_folds: bool) -> list[str]:
 
 def table(found: dict[str, tuple[int, Estimate]]) -> list[str]:
     rows = [
-        (name, number_of(one.mean), f"{one.deviation:.2g}", f"{number_of(one.low)} to {number_of(one.high)}")
+        (name, number_of(one.mean), two_digits(one.deviation), f"{number_of(one.low)} to {number_of(one.high)}")
         for name, (_, one) in found.items()
     ]
     names, means, deviations, intervals = zip(*rows, strict=True)
     columns = [Column("mean", means), Column("deviation", deviations), Column("95% interval of the mean", intervals)]
     return lines_of([Column("", names, to_the_right=False), *columns])
+
+
+def two_digits(value: float) -> str:
+    return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.0f}"
 
 
 def write(folder: Path, repetitions: Sequence[Repetition]) -> None:
