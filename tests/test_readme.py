@@ -14,6 +14,7 @@ ELSEWHERE = {
     "uv run pytest": "test_born_green.py and test_workflows.py",
     "torchrun": "test_cluster.py",
     "uv run --extra sweep": "test_sweep.py",
+    "uv run lit-project repeat": "test_repeat.py of the engine's checks",
     "uv run pre-commit run": "test_born_green.py",
     "uv run --with jupyter": "test_python.py",
 }

@@ -6,9 +6,9 @@ import torch
 from lit_project.data import CLASSES, SIDE, DataModule, Scale, open_picture
 
 
-def prepared(num_workers=0):
+def prepared(num_workers=0, fold=None):
     shares = {"max_rejected": 0.02, "val_fraction": 0.1, "test_fraction": 0.25}
-    data = DataModule("data", **shares, max_shift=2, batch_size=32, num_workers=num_workers, seed=0)
+    data = DataModule("data", **shares, fold=fold, folds=3, max_shift=2, batch_size=32, num_workers=num_workers, seed=0)
     data.prepare_data()
     data.setup("fit")
     return data
@@ -20,6 +20,13 @@ def test_batches_are_the_same_for_any_number_of_workers():
         assert [CLASSES[number] for number in one.classes] == [file.split("/")[0] for file in one.files]
         assert one.files == other.files
         assert torch.equal(one.pictures, other.pictures)
+
+
+def test_each_picture_but_the_test_s_is_in_one_fold():
+    whole, *folds = (prepared(fold=fold) for fold in (None, 0, 1, 2))
+    held_out = [file for data in folds for file in data.val.files]
+    assert sorted(held_out) == sorted(whole.train.files + whole.val.files)
+    assert all(data.test.files == whole.test.files for data in folds)
 
 
 @pytest.mark.parametrize(("part", "share"), [("train", 24 / 25), ("val", 0), ("test", 0)])

@@ -28,7 +28,7 @@ def test_its_checkpoint_is_loaded_without_the_project(parts, tmp_path):
 
 
 def test_pictures_are_what_it_expects():
-    data = DataModule(val_fraction=0.1, max_shift=0, batch_size=8, num_workers=0, seed=0)
+    data = DataModule(val_fraction=0.1, fold=None, folds=5, max_shift=0, batch_size=8, num_workers=0, seed=0)
     data.setup("fit")
     pictures, _ = next(iter(data.train_dataloader()))
     assert pictures.shape == (8, 1, 8, 8)

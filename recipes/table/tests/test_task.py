@@ -25,10 +25,20 @@ def test_bad_rows_are_told_and_too_many_are_refused(capfd, parts, refused):
 def test_a_patient_stays_in_the_same_part_when_rows_are_removed(parts, workplace):
     file = workplace / "data/patients.csv"
     file.write_text("\n".join(file.read_text().splitlines()[:200]))
-    fewer = DataModule("data", 1.0, 0.2, 0.25, batch_size=32, num_workers=0, seed=0)
+    fewer = DataModule("data", 1.0, 0.2, 0.25, None, 5, batch_size=32, num_workers=0, seed=0)
     fewer.setup("fit")
     for part in ("train", "val", "test"):
         assert set(getattr(fewer, part).ids) < set(getattr(parts[1], part).ids)
+
+
+def test_each_patient_but_the_test_s_is_in_one_fold(parts):
+    folds = [DataModule("data", 1.0, 0.2, 0.25, fold, 3, batch_size=32, num_workers=0, seed=0) for fold in range(3)]
+    for data in folds:
+        data.setup("fit")
+        assert data.test.ids == parts[1].test.ids
+        assert sorted(data.train.ids + data.val.ids) == sorted(parts[1].train.ids + parts[1].val.ids)
+    assert len({name for data in folds for name in data.val.ids}) == sum(len(data.val) for data in folds)
+    assert sorted(name for data in folds for name in data.val.ids) == sorted(folds[0].train.ids + folds[0].val.ids)
 
 
 def test_scale_and_weight_are_those_of_the_training_rows_and_loaded_without_them(short, parts, workplace):

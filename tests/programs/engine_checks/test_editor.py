@@ -131,6 +131,7 @@ def test_bash_completes_commands_flags_and_values(workplace):
     assert completed("lit-project fit --model.network.wi") == ["--model.network.width"]
     assert completed("lit-project fit --model.optimizer.init_args.l") == ["--model.optimizer.init_args.lr"]
     assert completed("lit-project predict --inp") == ["--input"]
+    assert completed("lit-project repeat --see") == ["--seed_everything", "--seeds"]
     assert completed("lit-project fit --inp") == [""]
     assert completed("lit-project fit --preset bf") == ["bf16"]
     assert completed("lit-project fit --preset = bf") == ["bf16"]

@@ -14,9 +14,9 @@ import pytest
 import torch
 import yaml
 from lit_project.__main__ import main
-from lit_project.engine.command import trial
+from lit_project.engine.command import assigned
 from lit_project.engine.errors import RunError
-from lit_project.engine.search import replica, space, sweep_file, trials
+from lit_project.engine.search import endings, replica, space, sweep_file, trials
 from lit_project.engine.search.storage import JOURNAL, open_storage
 from lit_project.engine.search.told import short_names
 
@@ -213,10 +213,10 @@ with locked(Path("runs/mine/000")):
     ("seconds", "patience", "code"), [(1, 30, 0), (60, 0.5, -signal.SIGKILL)], ids=["ends", "stays"]
 )
 def test_trial_waits_for_the_process_of_a_killed_sweep_and_ends_it_at_last(seconds, patience, code, monkeypatch):
-    monkeypatch.setattr(trial, "PATIENCE", patience)
+    monkeypatch.setattr(assigned, "PATIENCE", patience)
     holder = subprocess.Popen([sys.executable, "-c", HOLDER.format(seconds=seconds)], stdout=subprocess.PIPE, text=True)
     holder.stdout.readline()
-    trial.wait_until_free(Path("runs/mine/000"))
+    assigned.wait_until_free(Path("runs/mine/000"))
     holder.communicate()
     assert holder.returncode == code
 
@@ -397,9 +397,9 @@ def test_address_of_a_database_is_kept_without_its_password(refused):
 def test_error_that_is_no_mistake_is_told_by_the_last_line_of_its_traceback(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("before\nTraceback (most recent call last):\n  File x\nmine.Wrong: no\n" + f"{NAME}: in model.py\n")
-    assert trials.reason_in(log, 0, NAME) == "mine.Wrong: no"
+    assert endings.reason_in(log, 0, NAME) == "mine.Wrong: no"
     log.write_text(f"{NAME}: error: too large\n{NAME}: try: less\n")
-    assert trials.reason_in(log, 0, NAME) == "too large"
+    assert endings.reason_in(log, 0, NAME) == "too large"
     with pytest.raises(RunError):
         sweep_of("NoSampler")
-    assert re.match(r"SIG\w+", trials.signal_name(-9))
+    assert re.match(r"SIG\w+", endings.signal_name(-9))

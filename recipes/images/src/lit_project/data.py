@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 
-from .engine.errors import RunError
+from .engine.errors import RunError, require
 from .engine.training.batches import Batches, SizedDataset
 from .engine.training.inputs import Inputs, files_of
 from .engine.training.random_streams import batch_generator
@@ -59,6 +59,8 @@ class DataModule(pl.LightningDataModule):
         folder: where pictures/CLASS/FILE lie, and checked.json, which tells the files that can be decoded.
         max_rejected: share of files that may be unusable; more of them are an error.
         val_fraction, test_fraction: shares of the files that are held out.
+        fold: the part of all but the test's that is held out instead, for cross-validation; null for none of them.
+        folds: how many such parts there are.
         max_shift: training pictures are moved at random by up to so many pixels each way.
         batch_size: pictures per optimizer step, in all processes together.
         num_workers: processes that decode pictures.
@@ -71,6 +73,8 @@ class DataModule(pl.LightningDataModule):
         max_rejected: float,
         val_fraction: float,
         test_fraction: float,
+        fold: int | None,
+        folds: int,
         max_shift: int,
         batch_size: int,
         num_workers: int,
@@ -80,7 +84,12 @@ class DataModule(pl.LightningDataModule):
         self.folder = Path(folder, "pictures")
         self.checked = Path(folder, "checked.json")
         self.max_rejected = max_rejected
-        self.held_out = {"test": test_fraction, "val": test_fraction + val_fraction}
+        require(folds=folds, at_least=2)
+        require(fold=fold, at_least=0, below=folds)
+        begin, end = 0.0, val_fraction
+        if fold is not None:
+            begin, end = ((1 - test_fraction) * one / folds for one in (fold, fold + 1))
+        self.held_out = {"test": (0.0, test_fraction), "val": (test_fraction + begin, test_fraction + end)}
         self.max_shift = max_shift
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -112,7 +121,7 @@ class DataModule(pl.LightningDataModule):
     def part_of(self, name: str) -> str:
         """Decided by the file's own name: it stays in the same part when others come or go, or its class is mended."""
         place = zlib.crc32(f"{self.seed} {Path(name).name}".encode()) / 2**32
-        return next((part for part, end in self.held_out.items() if place < end), "train")
+        return next((part for part, (begin, end) in self.held_out.items() if begin <= place < end), "train")
 
     def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from .engine.errors import RunError
+from .engine.errors import RunError, require
 from .engine.training.batches import Batches, SizedDataset
 from .engine.training.inputs import Inputs, numbers, rows_of
 
@@ -41,6 +41,8 @@ class DataModule(pl.LightningDataModule):
         folder: where patients.csv lies.
         max_rejected: share of rows that may be unusable; more of them are an error.
         val_fraction, test_fraction: shares of the patients that are held out.
+        fold: the part of all but the test's that is held out instead, for cross-validation; null for none of them.
+        folds: how many such parts there are.
         batch_size: rows per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for tensors in memory.
         seed: decides which patients are held out, and the order of the batches.
@@ -52,6 +54,8 @@ class DataModule(pl.LightningDataModule):
         max_rejected: float,
         val_fraction: float,
         test_fraction: float,
+        fold: int | None,
+        folds: int,
         batch_size: int,
         num_workers: int,
         seed: int,
@@ -59,7 +63,12 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.file = Path(folder, "patients.csv")
         self.max_rejected = max_rejected
-        self.held_out = {"test": test_fraction, "val": test_fraction + val_fraction}
+        require(folds=folds, at_least=2)
+        require(fold=fold, at_least=0, below=folds)
+        begin, end = 0.0, val_fraction
+        if fold is not None:
+            begin, end = ((1 - test_fraction) * one / folds for one in (fold, fold + 1))
+        self.held_out = {"test": (0.0, test_fraction), "val": (test_fraction + begin, test_fraction + end)}
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
@@ -85,7 +94,7 @@ class DataModule(pl.LightningDataModule):
     def part_of(self, patient: str) -> str:
         """Decided by the id alone: a patient stays in the same part when rows are added or removed."""
         place = zlib.crc32(f"{self.seed} {patient}".encode()) / 2**32
-        return next((part for part, end in self.held_out.items() if place < end), "train")
+        return next((part for part, (begin, end) in self.held_out.items() if begin <= place < end), "train")
 
     def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn
 from jsonargparse import Namespace
 
 from ..errors import RunError
-from ..saving.runs import SWEEP, in_sweep
+from ..saving.runs import has_runs, in_group
 from . import configurations
 from .project import Project
 
@@ -65,7 +65,7 @@ def split_run_flags(args: list[str], project: Project) -> tuple[RunFlags, list[s
             raise RunError(f"--{name} is empty", f"{RUN_FLAGS.get(name, '--runs FOLDER')}, or no --{name}")
     found.runs = Path(found.runs)
     if found.run:
-        found.runs, found.run = in_sweep(found.runs, found.run)
+        found.runs, found.run = in_group(found.runs, found.run)
     return RunFlags(**vars(found)), settings
 
 
@@ -83,7 +83,7 @@ def runs_folder(project: Project) -> str:
 
 def naming(run: Path, project: Project) -> str:
     """The flags with which a command finds this run again."""
-    if (run.parent / SWEEP).is_file():
+    if has_runs(run.parent):
         return naming(run.parent, project).replace(run.parent.name, f"{run.parent.name}/{run.name}", 1)
     is_elsewhere = run.parent != Path(runs_folder(project))
     return f"--run {run.name}" + (f" --runs {shlex.quote(str(run.parent))}" if is_elsewhere else "")

@@ -9,13 +9,13 @@ from typing import Any
 
 from pytorch_lightning.cli import LightningArgumentParser
 
-from . import configurations
+from . import configurations, repeat
 from .arguments import FlagParser
 from .project import Project
 from .schema import of_settings
 from .settings import add_run_flags, training_parser
 
-TAKE_SETTINGS = ("fit", "validate", "test", "predict", "memory", "bench")
+TAKE_SETTINGS = ("fit", "validate", "test", "predict", "memory", "bench", "repeat")
 SCRIPT = """\
 {function}() {{
     local words= word=${{COMP_WORDS[COMP_CWORD]}} flag=${{COMP_WORDS[COMP_CWORD-1]}}
@@ -52,6 +52,8 @@ def script(project: Project) -> str:
     for command in TAKE_SETTINGS:
         own = LightningArgumentParser()
         add_run_flags(own, project, command)
+        if command == "repeat":
+            repeat.add_own_flags(own)
         cases.append(f'    *:{command}:*) words="$settings "{quoted(flags_of(own))} ;;')
     return SCRIPT.format(
         function="_" + project.package,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 
 from ..errors import Finished, RunError, Stopped
-from ..search.assignment import VARIABLE as TRIAL
+from ..search.assignment import VARIABLE as ASSIGNMENT
 from . import configurations, other_processes
 from .arguments import expand_presets, naming
 from .caller import unchanged_process
@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": "compare runs: settings, metrics, and their curves in a picture",
     "report": "write a page about a run, or about several compared",
     "sweep": "search settings for the best value of a metric",
+    "repeat": "train with several seeds or folds, for means with their intervals",
     "bench": "measure where the time of a training step goes",
     "memory": "estimate what a training needs on each device",
     "merge": "make one file of a checkpoint in shards",
@@ -109,8 +110,8 @@ def dispatch(args: list[str], project: Project) -> None:
     if command in ("memory", "bench"):
         args = [command, *expand_presets(args[1:], project.presets)]
         configurations.read_all_in(args)  # what is wrong with them is told before torch is imported
-    if command == "fit" and project.environment(TRIAL):
-        command = "trial"
+    if command in STAGES and project.environment(ASSIGNMENT):
+        command = "assigned"
     if command in STAGES:
         from .choice import choose
 

@@ -14,7 +14,9 @@ from ..errors import RunError
 from .atomic import make_folder, restore_previous
 
 CONFIG = "config.yaml"
-SWEEP = "sweep.yaml"  # in the folder of a sweep, whose trials are runs below it
+# In the folder of a sweep, and of the repetitions of a training: its runs lie below it.
+SWEEP = "sweep.yaml"
+REPEAT = "repeat.yaml"
 CHECKPOINTS = "checkpoints"
 OWN = ("best", "last")  # the checkpoints that a run keeps
 INDEX = ".metadata"  # in a checkpoint that is a folder of shards
@@ -105,8 +107,9 @@ class Runs:
     def named(self, name: str) -> Path:
         """The folder of a run of this name; RunError if there can be none."""
         run = self.folder_named(name)
-        if (run / SWEEP).is_file():
-            raise RunError(f"{name} is a sweep", f"--run {name}/NUMBER for one of its trials")
+        if has_runs(run):
+            what = "is a sweep" if (run / SWEEP).is_file() else "is a training with its repetitions"
+            raise RunError(f"{name} {what}", f"--run {name}/NUMBER for one of its runs")
         return run
 
     def folder_named(self, name: str) -> Path:
@@ -146,10 +149,15 @@ def refuse_blocked(run: Path, trains: bool) -> None:
             raise RunError(f"{folder} cannot be written: {os.strerror(errno.EACCES)}", "--runs FOLDER")
 
 
-def in_sweep(folder: Path, name: str) -> tuple[Path, str]:
+def has_runs(folder: Path) -> bool:
+    """Whether a folder is that of a sweep, or of the repetitions of a training."""
+    return any((folder / marker).is_file() for marker in (SWEEP, REPEAT))
+
+
+def in_group(folder: Path, name: str) -> tuple[Path, str]:
     """Where the run of a name lies, and its name there: SWEEP/007 is 007 in the folder of the sweep."""
-    sweep, slash, trial = name.partition("/")
-    return (folder / sweep, trial) if slash and (folder / sweep / SWEEP).is_file() else (folder, name)
+    group, slash, number = name.partition("/")
+    return (folder / group, number) if slash and has_runs(folder / group) else (folder, name)
 
 
 def is_run(folder: Path) -> bool:

@@ -1,33 +1,36 @@
-"""What a sweep tells the process of a trial, in an environment variable: all of its processes then know it too."""
+"""What `sweep` and `repeat` tell a process that they start, in an environment variable, which it hands on."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 # Environment variables, after the package's name.
-VARIABLE = "TRIAL"
-PARENT = "TRIAL_PARENT"
+VARIABLE = "ASSIGNMENT"
+PARENT = "ASSIGNED_BY"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a process of a sweep is to do.
+    """What a process is to do beside its command.
 
     Args:
-        metric: the metric by which trials are judged.
-        mode: min or max.
-        probes: flags of `fit` that are to be looked at before the first trial; for a trial, there are none.
+        probes: flags of `fit` that are to be looked at, without any training; none for all other processes.
         result: the file for what was found by that.
-        number: the trial's number; None for a process that only checks.
-        study: the name of the study.
+        needs: arguments that the DataModule has to have.
+        metric: the metric by which the trials of a sweep are judged; a training has to log it.
+        mode: min or max.
+        number: the trial's number; None for a process that only checks, and for those of `repeat`.
+        study: the name of the sweep's study.
         storage: the address of its storage; None for the file in the folder of all trials.
         pruner: the name and the settings of a pruner.
     """
 
-    metric: str
-    mode: str
-    probes: list[list[str]]
+    probes: Sequence[list[str]] = ()
     result: str | None = None
+    needs: Sequence[str] = ()
+    metric: str = ""
+    mode: str = ""
     number: int | None = None
     study: str = ""
     storage: str | None = None

@@ -1,7 +1,8 @@
 """Processes that begin as copies of one which has imported everything: in a tenth of a second instead of seconds.
 
 The server is a process of its own that only imports and forks: it starts no thread, touches no GPU and draws no random
-number, so each copy is what a new process would be. It ends with the sweep, whatever ends that, and with it all copies.
+number, so each copy is what a new process would be. It ends with the command that started it, whatever ends that, and
+with it all copies.
 """
 
 import gc
@@ -103,5 +104,5 @@ def end(children: set[int]) -> None:
 
 
 def answer(channel: socket.socket, **message: Any) -> None:
-    with suppress(OSError):  # the sweep is gone, and the next request says so
+    with suppress(OSError):  # the other side is gone, and the next request says so
         channel.sendall(json.dumps(message).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Starts processes for the trials of a sweep, and says when they have ended."""
+"""Starts processes for the runs of `sweep` and `repeat`, and says when they have ended."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ..errors import RunError
 # The whole program of the fork server: what it runs is the package's own main.
 PROGRAM = (
     "import socket, sys; from {0}.__main__ import main, project; from {0}.engine.search import fork_server;"
-    " from {0}.engine.command.trial import preload; preload(project());"
+    " from {0}.engine.command.assigned import preload; preload(project(), sys.argv[2:]);"
     " fork_server.serve(socket.socket(fileno=int(sys.argv[1])), main)"
 )
 SECONDS_BETWEEN_LOOKS = 0.02
@@ -31,12 +32,14 @@ class Processes:
         package: the name of the package.
         environment: that of all processes.
         parent: the variable in which a process finds the number of the one that started it, with which it ends.
+        imported: modules that the fork server imports beside those of the project.
     """
 
-    def __init__(self, package: str, environment: dict[str, str], parent: str) -> None:
+    def __init__(self, package: str, environment: dict[str, str], parent: str, imported: Sequence[str] = ()) -> None:
         self.package = package
         self.environment = environment
         self.parent = parent
+        self.imported = imported
         self.can_fork = HAS_FORK
         self.channel: socket.socket | None = None
         self.server: subprocess.Popen[bytes] | None = None
@@ -110,7 +113,7 @@ class Processes:
             while answer := self._receive(None):
                 if "code" not in answer:
                     return int(str(answer["process"]))
-        raise RunError("the process from which trials are forked is killed again and again")
+        raise RunError("the process from which runs are forked is killed again and again")
 
     def _has_server(self) -> bool:
         """Whether there is a fork server, which is started if need be."""
@@ -119,7 +122,7 @@ class Processes:
         self.channel, its = socket.socketpair()
         self.unread = b""
         self.server = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(self.package), str(its.fileno())],
+            [sys.executable, "-c", PROGRAM.format(self.package), str(its.fileno()), *self.imported],
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
             env=self.environment,
@@ -132,7 +135,7 @@ class Processes:
         if answer is None:
             raise RunError("the package cannot be imported, as is said above")
         if answer["reason"]:
-            print(f"Each trial is a new process, which takes seconds to start: {answer['reason']}", file=sys.stderr)
+            print(f"Each run is a new process, which takes seconds to start: {answer['reason']}", file=sys.stderr)
             self.close()
             self.can_fork = False
         return self.can_fork

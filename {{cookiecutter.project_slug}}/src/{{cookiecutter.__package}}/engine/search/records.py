@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ..errors import RunError
 from ..saving import lock, summary
-from ..saving.runs import CHECKPOINTS, CONFIG
+from ..saving.runs import CHECKPOINTS, CONFIG, REPEAT
 
 STATES = (summary.RUNNING, summary.STOPPED, summary.FINISHED, summary.FAILED)
 ReadSettings = Callable[[Path], dict[str, Any]]
@@ -96,7 +97,10 @@ def folders_in(folder: str | Path) -> Iterator[str]:
 
 
 def group_of(folder: str, read_settings: ReadSettings) -> Record | None:
-    """Several runs as one record: their states, their time, and the metrics of the best one; None without any."""
+    """Several runs as one record: their states, their time, and what they reached; None without any.
+
+    That is the metrics of the best one, and of the repetitions of a training their means: they differ by chance.
+    """
     name = os.path.basename(folder)
     paths = [path for path in folders_in(folder) if os.path.isfile(os.path.join(path, CONFIG))]
     runs = [record_of(path, f"{name}/{os.path.basename(path)}", read_settings) for path in sorted(paths)]
@@ -110,7 +114,16 @@ def group_of(folder: str, read_settings: ReadSettings) -> Record | None:
     group.commit = runs[0].commit if len({run.commit for run in runs}) == 1 else ""
     for best in best_of(runs, 1):
         group.metric, group.mode, group.metrics, group.tests = best.metric, best.mode, best.metrics, best.tests
+    if os.path.isfile(os.path.join(folder, REPEAT)):
+        group.metrics = means([run.metrics for run in runs])
+        group.tests = means([run.tests for run in runs])
     return group
+
+
+def means(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each metric, over those that have it."""
+    names = dict.fromkeys(name for metrics in several for name in metrics)
+    return {name: fmean(one[name] for one in several if name in one) for name in names}
 
 
 def best_of(runs: Sequence[Record], most: int) -> list[Record]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import library, overview
+from .endings import LOG
 from .space import Parameter
 from .sweep_file import Sweep
 from .trials import ERROR, SECONDS, WORKER, Trials
@@ -15,7 +16,6 @@ WIDTH = 80
 NARROWEST = 6  # column of a value
 SHOWN = 5  # trials in the table
 LEAST = 5  # trials from which on there is something to estimate
-LOG = "log.txt"  # of a trial, in its run folder
 
 
 def heading(sweep: Sweep) -> str:

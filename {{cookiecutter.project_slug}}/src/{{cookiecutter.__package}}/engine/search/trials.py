@@ -2,10 +2,7 @@
 
 import contextlib
 import math
-import os
-import re
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -16,8 +13,8 @@ from typing import IO, Any
 from ..errors import RunError
 from ..saving.atomic import write_text
 from ..saving.lock import acquire, locked
-from ..training.signals import STOPPING
 from . import library, replica
+from .endings import MOST_KILLS, is_signal, killed_too_often
 from .space import flags_of
 from .sweep_file import Sweep
 
@@ -25,7 +22,6 @@ WORKERS = ".workers"  # a folder with a lock for each process of the sweep that 
 ASKING = ".asking"  # the lock of the one that chooses its next trial
 # Attributes of a trial and, the last one, of the study.
 WORKER, KILLS, SECONDS, ERROR, DEFINITION = "worker", "killed", "seconds", "error", "sweep"
-MOST_KILLS = 3  # after which a trial is resumed
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,7 @@ class Trials:
             trial.set_user_attr(KILLS, kills)
             if kills <= MOST_KILLS:
                 return None
-            error = f"killed {kills} times, by {signal_name(code)} at last"
+            error = killed_too_often(kills, code)
         elif code == 0 and frozen.user_attrs.get(replica.DECIDED, {}).get("pruned"):
             self.study.tell(number, state=states.PRUNED)
             return self.all()[number]
@@ -209,39 +205,3 @@ def exclusive(folder: Path) -> Iterator[None]:
     finally:
         if file:
             file.close()
-
-
-def is_signal(code: int) -> bool:
-    """Whether a process with this exit code was killed or stopped by a signal."""
-    return code < 0 or code - 128 in STOPPING
-
-
-def signal_name(code: int) -> str:
-    """That of the signal behind an exit code."""
-    try:
-        return signal.Signals(-code if code < 0 else code - 128).name
-    except ValueError:
-        return f"signal {-code}"
-
-
-def reason_in(log: Path, begin: int, program: str) -> str:
-    """Why a command has failed: the line that it ends with, or the last line of a traceback.
-
-    Args:
-        log: what it has printed.
-        begin: where its output begins in the file, in bytes.
-        program: the name with which our own lines begin.
-    """
-    with log.open("rb") as file:
-        file.seek(begin)
-        lines = file.read().decode(errors="replace").splitlines()
-    told = [line for line in lines if line.startswith(f"{program}: error: ")]
-    if told:
-        return told[-1].removeprefix(f"{program}: error: ")
-    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit|Warning)?: ", line)]
-    raised = [line for line in raised if not line.startswith(f"{program}: ")]
-    return (raised or [line for line in lines if line.strip()] or ["it printed nothing"])[-1].strip()
-
-
-def size_of(path: Path) -> int:
-    return os.path.getsize(path) if path.exists() else 0

@@ -12,7 +12,7 @@ from {{ cookiecutter.__package }}.network import Network
 
 
 def prepared(**changes):
-    settings = {"samples": 32, "batch_size": 8, "num_workers": 0, "seed": 0}
+    settings = {"samples": 32, "fold": None, "folds": 5, "batch_size": 8, "num_workers": 0, "seed": 0}
     data = DataModule(**settings | changes)
     data.setup("fit")
     return data
@@ -30,6 +30,12 @@ def test_samples_depend_on_the_seed_alone():
     one, again, other = (prepared(seed=seed).train.tensors[0] for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
+
+
+def test_each_sample_but_the_test_s_is_in_one_fold():
+    folds = [prepared(fold=fold) for fold in range(5)]
+    assert sorted(index for data in folds for index in data.val.indices) == list(range(40))
+    assert all(len(data.train) == 32 and len(data.test) == 8 for data in folds)
 
 
 def test_network_gives_one_number_for_each_sample():

@@ -18,7 +18,8 @@ from {{ cookiecutter.__package }}.objective import Objective
 
 def prepared(folder, **changes):
     fractions = {"val_fraction": 0.01, "test_fraction": 0.01} | changes
-    data = DataModule(str(folder), context=32, batch_size=8, num_workers=0, seed=0, **fractions)
+    whole = {"fold": None, "folds": 5, "context": 32, "batch_size": 8, "num_workers": 0, "seed": 0}
+    data = DataModule(str(folder), **whole | fractions)
     data.prepare_data()
     data.setup("fit")
     return data
@@ -43,16 +44,24 @@ def test_batches_have_the_promised_shapes_and_types(data):
 
 def test_held_out_files_are_whole_and_disjoint(data):
     files = library_files()
-    parts = split(files, 0.01, 0.01, seed=0)
+    parts = split(files, 0.01, 0.01, None, 5, seed=0)
     assert sorted(file for part in parts for file in part) == files
     assert [(data.folder / name).stat().st_size for name in PARTS] == [
         sum(file.stat().st_size for file in part) for part in parts
     ]
 
 
+def test_each_file_but_the_test_s_is_in_one_fold():
+    files = library_files()
+    folds = [split(files, 0.01, 0.1, fold, 3, seed=0) for fold in range(3)]
+    assert sorted(file for _, val, _ in folds for file in val) == sorted(set(files) - set(folds[0][2]))
+    assert all(sorted(train + val + folds[0][2]) == files for train, val, _ in folds)
+
+
 def test_splits_and_batches_depend_on_the_seed_alone(data):
     files = library_files()
-    assert split(files, 0.1, 0.1, seed=1) == split(files, 0.1, 0.1, seed=1) != split(files, 0.1, 0.1, seed=2)
+    one, again, other = (split(files, 0.1, 0.1, None, 5, seed) for seed in (1, 1, 2))
+    assert one == again != other
     first, second = (next(iter(loader))[0] for loader in (data.train_dataloader(), data.train_dataloader()))
     assert torch.equal(first, second)
 

@@ -18,8 +18,8 @@ EXAMPLE = Path(__file__).parents[1] / "examples/plain_pytorch.py"
 
 
 def prepared(**changes):
-    settings = {"features": ["bmi"], "val_rows": 0, "batch_size": 8, "num_workers": 0, "seed": 0}
-    data = DataModule(**settings | changes)
+    settings = {"features": ["bmi"], "val_rows": 0, "fold": None, "folds": 5, "batch_size": 8}
+    data = DataModule(**settings | {"num_workers": 0, "seed": 0} | changes)
     data.setup("fit")
     return data
 
@@ -67,11 +67,24 @@ def test_classic_split_trains_on_all_but_the_test_rows():
     assert (len(data.train), data.val) == (422, data.test)
 
 
+def test_each_training_row_is_in_one_fold():
+    every = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
+    folds = [prepared(features=every, fold=fold) for fold in range(5)]
+    assert len(set().union(*(rows(data.val) for data in folds))) == sum(len(data.val) for data in folds) == 422
+    assert all(rows(data.train) | rows(data.val) == rows(folds[0].train) | rows(folds[0].val) for data in folds)
+
+
 def test_splits_and_batches_depend_on_the_seed_alone():
     one, again, other = (prepared(val_rows=82, seed=seed) for seed in (1, 1, 2))
     assert one.train.indices == again.train.indices != other.train.indices
     first, second = (next(iter(data.train_dataloader()))[0] for data in (one, again))
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("changes", [{"fold": 5}, {"fold": -1}, {"folds": 1}, {"folds": 212}])
+def test_impossible_fold_is_refused(changes):
+    with pytest.raises(RunError, match=f"{list(changes)[0]} is"):
+        prepared(**changes)
 
 
 @pytest.mark.parametrize("rows", [-1, 422])

@@ -14,8 +14,8 @@ from {{ cookiecutter.__package }}.network import Network
 
 
 def prepared(**changes):
-    settings = {"val_fraction": 0.1, "max_shift": 1, "batch_size": 8, "num_workers": 0, "seed": 0}
-    data = DataModule(**settings | changes)
+    settings = {"val_fraction": 0.1, "fold": None, "folds": 5, "max_shift": 1, "batch_size": 8}
+    data = DataModule(**settings | {"num_workers": 0, "seed": 0} | changes)
     data.setup("fit")
     return data
 
@@ -43,6 +43,15 @@ def test_splits_and_batches_depend_on_the_seed_alone():
     assert one.train.indices == again.train.indices != other.train.indices
     first, second = (next(iter(data.train_dataloader()))[0] for data in (one, again))
     assert torch.equal(first, second)
+
+
+def test_each_picture_of_the_first_half_is_in_one_fold():
+    folds = [prepared(fold=fold, folds=3) for fold in range(3)]
+    assert sorted(index for data in folds for index in data.val.indices) == list(range(898))
+    for data in folds:
+        assert sorted(data.train.indices + data.val.indices) == list(range(898))
+        assert len(data.val) in (299, 300)
+        assert len(data.test) == 899
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])

@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 
 from .engine.errors import require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.folds import split_fold
 from .engine.training.inputs import Inputs, numbers, rows_of
 
 FEATURES = 4
@@ -22,16 +23,30 @@ class DataModule(pl.LightningDataModule):
 
     Args:
         samples: how many to make up for training; a quarter as many for validation, and for the test.
+        fold: the part of all but the test's that is held out instead, for cross-validation; null for none of them.
+        folds: how many such parts there are.
         batch_size: samples per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for tensors in memory.
         seed: decides the numbers, and the order of the batches.
     """
 
-    def __init__(self, samples: int, batch_size: int, num_workers: int, seed: int) -> None:
+    def __init__(
+        self,
+        samples: int,
+        fold: int | None,
+        folds: int,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
         super().__init__()
         refuse_unloadable(batch_size, num_workers, seed)
         require(samples=samples, at_least=4)
+        require(folds=folds, at_least=2)
+        require(fold=fold, at_least=0, below=folds)
         self.samples = samples
+        self.fold = fold
+        self.folds = folds
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
@@ -42,7 +57,11 @@ class DataModule(pl.LightningDataModule):
         inputs = torch.randn(sum(sizes), FEATURES, generator=generator)
         targets = inputs.sum(dim=1, keepdim=True) + 0.1 * torch.randn(sum(sizes), 1, generator=generator)
         parts = zip(inputs.split(sizes), targets.split(sizes), strict=True)
-        self.train, self.val, self.test = (TensorDataset(*part) for part in parts)
+        train, val, self.test = (TensorDataset(*part) for part in parts)
+        self.train: SizedDataset = train
+        self.val: SizedDataset = val
+        if self.fold is not None:
+            self.train, self.val = split_fold(train + val, self.fold, self.folds, self.seed)
 
     def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from .engine.errors import RunError, require
 from .engine.saving.atomic import make_folder, new_folder
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.folds import fold_bounds
 from .engine.training.inputs import Inputs, files_of
 
 # Tests and other people's packages are installed in some places and not in others.
@@ -37,8 +38,10 @@ class DataModule(pl.LightningDataModule):
     Args:
         folder: where each part is written once as a file of tokens, from which batches are read as they are needed.
         context: bytes that the network sees at once.
-        val_fraction: share of the files that are held out for validation.
+        val_fraction: share of the files that are held out for validation. Not used with a fold.
         test_fraction: share of the files that are held out for the test.
+        fold: the part of all files but the test's that is held out, for cross-validation; null for none of them.
+        folds: how many such parts there are.
         batch_size: windows of `context` bytes per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for bytes on a local disk.
         seed: decides which files are held out, and the order of the batches.
@@ -50,6 +53,8 @@ class DataModule(pl.LightningDataModule):
         context: int,
         val_fraction: float,
         test_fraction: float,
+        fold: int | None,
+        folds: int,
         batch_size: int,
         num_workers: int,
         seed: int,
@@ -59,10 +64,15 @@ class DataModule(pl.LightningDataModule):
         require(context=context, at_least=1)
         require(val_fraction=val_fraction, above=0, below=1)
         require(test_fraction=test_fraction, above=0, below=1 - val_fraction)
-        self.folder = Path(folder, f"python-{platform.python_version()}-{val_fraction}-{test_fraction}-{seed}")
+        require(folds=folds, at_least=2)
+        require(fold=fold, at_least=0, below=folds)
+        held_out = f"{val_fraction}-{test_fraction}-{seed}" + (f"-fold-{fold}-of-{folds}" if fold is not None else "")
+        self.folder = Path(folder, f"python-{platform.python_version()}-{held_out}")
         self.context = context
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
+        self.fold = fold
+        self.folds = folds
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
@@ -75,7 +85,7 @@ class DataModule(pl.LightningDataModule):
         if not files:
             raise RuntimeError("this Python comes without the source of its standard library; use another build")
         make_folder(self.folder.parent, "data.folder")
-        parts = split(files, self.val_fraction, self.test_fraction, self.seed)
+        parts = split(files, self.val_fraction, self.test_fraction, self.fold, self.folds, self.seed)
         with new_folder(self.folder) as folder:
             for name, members in zip(PARTS, parts, strict=True):
                 with (folder / name).open("wb") as tokens:
@@ -210,9 +220,14 @@ def library_files() -> list[Path]:
     return sorted(found)
 
 
-def split(files: list[Path], val_fraction: float, test_fraction: float, seed: int) -> list[list[Path]]:
+def split(
+    files: list[Path], val_fraction: float, test_fraction: float, fold: int | None, folds: int, seed: int
+) -> list[list[Path]]:
     """Files for training, validation and test, none in two of them."""
     files = random.Random(seed).sample(files, len(files))
-    test = round(len(files) * test_fraction)
-    val = test + round(len(files) * val_fraction)
-    return [files[val:], files[test:val], files[:test]]
+    count = round(len(files) * test_fraction)
+    test, rest = files[:count], files[count:]
+    begin, end = 0, round(len(files) * val_fraction)
+    if fold is not None:
+        begin, end = fold_bounds(len(rest), fold, folds)
+    return [rest[:begin] + rest[end:], rest[begin:end], test]

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset, random_split
 
 from .engine.errors import RunError, require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.folds import split_fold
 from .engine.training.inputs import Inputs, numbers, rows_of
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -27,20 +28,35 @@ class DataModule(pl.LightningDataModule):
     Args:
         features: columns to use.
         val_rows: rows held out of the 422 training rows. With 0, as in the classic example, the test rows are
-            watched instead: then monitor train/loss, so that no choice depends on them.
+            watched instead: then monitor train/loss, so that no choice depends on them. Not used with a fold.
+        fold: the part of the training rows that is held out, for cross-validation; null for none of them.
+        folds: how many such parts there are.
         batch_size: rows per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for tensors in memory.
         seed: decides which rows are held out, and the order of the batches.
     """
 
-    def __init__(self, features: list[Feature], val_rows: int, batch_size: int, num_workers: int, seed: int) -> None:
+    def __init__(
+        self,
+        features: list[Feature],
+        val_rows: int,
+        fold: int | None,
+        folds: int,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
         super().__init__()
         refuse_unloadable(batch_size, num_workers, seed)
         require(val_rows=val_rows or None, at_least=2, below=ROWS - TEST_ROWS - 1)  # R2 needs two rows
+        require(folds=folds, at_least=2, at_most=(ROWS - TEST_ROWS) // 2)
+        require(fold=fold, at_least=0, below=folds)
         if not features:
             raise RunError("data.features is empty", f"one or more of {', '.join(get_args(Feature))}")
         self.features = features
         self.val_rows = val_rows
+        self.fold = fold
+        self.folds = folds
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
@@ -59,6 +75,8 @@ class DataModule(pl.LightningDataModule):
         split = [len(training) - self.val_rows, self.val_rows]
         self.train, held_out = random_split(training, split, torch.Generator().manual_seed(self.seed))
         self.val = held_out if self.val_rows else self.test
+        if self.fold is not None:
+            self.train, self.val = split_fold(training, self.fold, self.folds, self.seed)
 
     def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)

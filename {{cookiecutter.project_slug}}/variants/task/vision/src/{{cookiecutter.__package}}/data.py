@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset, random_split
 
 from .engine.errors import require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
+from .engine.training.folds import split_fold
 from .engine.training.inputs import Inputs, files_of
 
 SIDE = 8  # of a picture, in pixels
@@ -26,19 +27,34 @@ class DataModule(pl.LightningDataModule):
     the file, is the test set, as in scikit-learn's own digits example. Source: Alpaydin and Kaynak 1998.
 
     Args:
-        val_fraction: share of the first half that is held out for validation.
+        val_fraction: share of the first half that is held out for validation. Not used with a fold.
+        fold: the part of the first half that is held out, for cross-validation; null for none of them.
+        folds: how many such parts there are.
         max_shift: training pictures are moved at random by up to so many pixels each way.
         batch_size: pictures per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for tensors in memory.
         seed: decides which pictures are held out, and the order of the batches.
     """
 
-    def __init__(self, val_fraction: float, max_shift: int, batch_size: int, num_workers: int, seed: int) -> None:
+    def __init__(
+        self,
+        val_fraction: float,
+        fold: int | None,
+        folds: int,
+        max_shift: int,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
         super().__init__()
         refuse_unloadable(batch_size, num_workers, seed)
         require(val_fraction=val_fraction, above=0, below=1)
+        require(folds=folds, at_least=2)
+        require(fold=fold, at_least=0, below=folds)
         require(max_shift=max_shift, at_least=0, below=SIDE)
         self.val_fraction = val_fraction
+        self.fold = fold
+        self.folds = folds
         self.max_shift = max_shift
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -57,6 +73,8 @@ class DataModule(pl.LightningDataModule):
         training = TensorDataset(pictures[:half], classes[:half])
         split = [1 - self.val_fraction, self.val_fraction]
         self.train, self.val = random_split(training, split, torch.Generator().manual_seed(self.seed))
+        if self.fold is not None:
+            self.train, self.val = split_fold(training, self.fold, self.folds, self.seed)
 
     def train_dataloader(self) -> Batches:
         return self._loader(self.train, shuffle=True)

@@ -1,6 +1,7 @@
-"""`fit` as a process of a sweep: it looks at settings before the first trial, or it trains one."""
+"""`fit`, `validate` and `test` as processes of `sweep` and `repeat`, and the look at settings before the first one."""
 
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import yaml  # type: ignore[import-untyped] # PyYAML comes with Lightning
 from jsonargparse import Namespace
 from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.cli import LightningArgumentParser
@@ -33,17 +36,18 @@ from .arguments import expand_presets, split_run_flags
 from .bounds import flags_in_full, refuse_out_of_bounds
 from .choice import choose
 from .mistakes import in_constructor, parse
-from .project import Project
+from .project import Parts, Project
+from .run_config import settings_of
 from .settings import folder_flags, training_parser
 from .stages import run_stage
 
-PATIENCE = 30  # seconds in which the process of a killed sweep is expected to end
+PATIENCE = 30  # seconds in which the process of a killed command is expected to end
 
 
-def preload(project: Project) -> None:
-    """Import what each trial needs."""
-    library.optuna()
-    importlib.import_module("matplotlib.pyplot")
+def preload(project: Project, modules: Sequence[str]) -> None:
+    """Import what each run needs, and these modules."""
+    for module in ("matplotlib.pyplot", *modules):
+        importlib.import_module(module)
     project.load_parts()
 
 
@@ -54,27 +58,28 @@ def main(args: list[str], project: Project) -> None:
         threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     if assignment.probes:
         return probe(assignment, project)
+    run_flags, _ = split_run_flags(args[1:], project)
+    if is_first_process() and args[0] == "fit":
+        wait_until_free(run_flags.runs / str(run_flags.run))
+    callbacks = [*project.callbacks, *callbacks_of(assignment, run_flags.runs)]
+    run_stage(choose(args, project), args, replace(project, callbacks=callbacks))
+
+
+def callbacks_of(assignment: Assignment, folder: Path) -> list[pl.Callback]:
+    """What reports a trial to its sweep, or sees whether it could; nothing for a run of `repeat`."""
+    if not assignment.metric:
+        return []
     if assignment.number is None:
-        return fit(args, project, CheckMetric(assignment.metric))
+        return [CheckMetric(assignment.metric)]
     study = None
     if is_first_process():
-        run_flags, _ = split_run_flags(args[1:], project)
-        wait_until_free(run_flags.runs / str(run_flags.run))
-        study = study_of(assignment, run_flags.runs)
-    fit(args, project, FollowTrial(assignment, study))
-
-
-def fit(args: list[str], project: Project, callback: pl.Callback) -> None:
-    run_stage(choose(args, project), args, replace(project, callbacks=[*project.callbacks, callback]))
-
-
-def study_of(assignment: Assignment, folder: Path) -> Any:
-    storage = open_storage(assignment.storage, folder)
-    return library.optuna().load_study(study_name=assignment.study, storage=storage)
+        storage = open_storage(assignment.storage, folder)
+        study = library.optuna().load_study(study_name=assignment.study, storage=storage)
+    return [FollowTrial(assignment, study)]
 
 
 def wait_until_free(run: Path) -> None:
-    """Wait for the process that still trains a trial after its sweep was killed, and end it if it does not."""
+    """Wait for the process that still trains a run after its command was killed, and end it if it does not end."""
     begun = time.monotonic()
     has_told = False
     while True:
@@ -98,24 +103,45 @@ def end_holder(run: Path) -> None:
 
 
 def probe(assignment: Assignment, project: Project) -> None:
-    """Look at settings without training, and write down what the sweep has to know of them.
+    """Look at settings without training, and write down what has to be known of them.
 
-    Each bound and each choice has to be a value that the setting can have.
+    Of a sweep, each bound and each choice has to be a value that the setting can have.
     """
     parts = project.load_parts()
+    refuse_missing_arguments(parts, assignment.needs)
     parser = training_parser(project, parts, "fit")
-    found = {"processes": 1, "gpus": 0, "keeps_best": True}
+    found: dict[str, Any] = {"processes": 1, "gpus": 0, "keeps_best": True, "settings": {}}
+    found["measures"] = measures_of(parts)
     for flags in assignment.probes:
         config = parse(parser, [*folder_flags(project, parts), *expand_presets(flags, project.presets)])
         refuse_out_of_bounds(config, "fit")
         refuse_missing_hardware(config.trainer)
         refuse_missing_processes(config.trainer)
+        found["settings"] = found["settings"] or yaml.safe_load(settings_of(parser, config)[1])
         trainer = trainer_of(build(parser, config), config)
         found["processes"] = max(found["processes"], trainer.num_devices * trainer.num_nodes)
         found["keeps_best"] = bool(found["keeps_best"] and config.best_checkpoint is not None)
         if isinstance(trainer.accelerator, CUDAAccelerator):
             found["gpus"] = torch.cuda.device_count()
-    write_text(Path(str(assignment.result)), json.dumps(found))
+    write_text(Path(str(assignment.result)), json.dumps(found, default=str))
+
+
+def refuse_missing_arguments(parts: Parts, needed: Sequence[str]) -> None:
+    known = inspect.signature(parts.data).parameters
+    if absent := [name for name in needed if name not in known]:
+        hint = "give it fold and folds, as README.md says under `Repeat a training`; or --seeds"
+        raise RunError(f"the DataModule in data.py has no argument {absent[0]}", hint)
+
+
+def measures_of(parts: Parts) -> list[str]:
+    """Those of the commands `validate` and `test` for which the model has a step and the data a loader."""
+    members = {"validate": ("validation_step", "val_dataloader"), "test": ("test_step", "test_dataloader")}
+    return [
+        stage
+        for stage, (step, loader) in members.items()
+        if getattr(parts.model, step) is not getattr(pl.LightningModule, step)
+        and getattr(parts.data, loader) is not getattr(pl.LightningDataModule, loader)
+    ]
 
 
 def build(parser: LightningArgumentParser, config: Namespace) -> Namespace:
