@@ -485,7 +485,7 @@ MISTAKES: dict[str, list[Mistake]] = {
         of("merge a b", "b"),
     ],
     "export": [
-        of("export", "there is no training yet whose model could be exported"),
+        of("export", "there is no run yet in "),
         of("export --run none", "there is no run 'none'"),
         of("export --format onx", "onx"),
         of("export --format", "--format"),
