@@ -1,6 +1,7 @@
-"""The lines with which hooks, questions, engine and files in front refuse something or warn, read from their sources."""
+"""The lines with which questions, hooks, engine and files in front refuse something or warn, from their sources."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,3 +60,10 @@ def text_of(node: ast.AST) -> str:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return (text_of(node.left) or GAP) + (text_of(node.right) or GAP)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+@functools.cache
+def all_texts() -> set[str]:
+    """All texts in the sources, on one line each, with gaps."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in SOURCES]
+    return {" ".join(text_of(node).split()) for tree in trees for node in ast.walk(tree)} - {""}
