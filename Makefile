@@ -1,12 +1,19 @@
 # Thin: each recipe is a command of README.md.
-.PHONY: demo test test-cluster test-browser
+.PHONY: demo docs docs-serve test test-cluster test-browser
 
 UV = python3 tools/uv.py
+export NO_MKDOCS_2_WARNING = 1 # its note about its successor, at each build
 
 demo:
 	$(UV) run cookiecutter . --no-input --overwrite-if-exists --output-dir build
 	$(UV) run --directory build/lit-project lit-project fit
 	$(UV) run --directory build/lit-project lit-project test
+
+docs:
+	$(UV) run mkdocs build
+
+docs-serve:
+	$(UV) run mkdocs serve
 
 test:
 	$(UV) run pytest

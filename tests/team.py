@@ -16,47 +16,33 @@ QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=
 ON_CPU = [*QUIET, "--trainer.accelerator=cpu"]
 
 
-class Team:
-    """A bake with a team's files over it, and a process that runs commands in it (tests/programs/team_commands.py).
+class Commands:
+    """A process that runs commands in a project, without importing torch for each (tests/programs/team_commands.py).
 
     Args:
-        folder: where the bake goes.
+        project: a bake named lit-project.
         python: of an environment with what bakes need.
-        files: the folder of the team's files, each at its place in the project; None for a bake as it is.
-        task: the answer to bake with.
-        deleted: files and folders of the bake that the team does not need.
     """
 
-    def __init__(self, folder, python, files, task, deleted=()):
-        self.project = bake_into(folder, task=task, logger="csv")
+    def __init__(self, project, python):
+        self.project = project
         self.python = python
-        self.baked = files_of(self.project)
-        if files:
-            ignored = shutil.ignore_patterns("README.md", "__pycache__")
-            shutil.copytree(files, self.project, dirs_exist_ok=True, ignore=ignored)
-        for path in (self.project / name for name in deleted):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if (self.project / "tests/data").is_dir():
-            shutil.copytree(self.project / "tests/data", self.project / "data", dirs_exist_ok=True)
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self.project / "src"),
+            "PYTHONPATH": str(project / "src"),
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "200",
             "PYTHONDONTWRITEBYTECODE": "",
         }
         command = [python, PROGRAMS / "team_commands.py"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-        self.commands = subprocess.Popen(command, cwd=self.project, env=environment, **pipes)
+        self.commands = subprocess.Popen(command, cwd=project, env=environment, **pipes)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
         self.commands.communicate()
-        run([self.python.parent / "ruff", "check", "--quiet", "src"], self.project)
-        engine = [path for path in files_of(self.project).items() if "engine" in path[0].parts]
-        assert engine == [path for path in self.baked.items() if "engine" in path[0].parts]
 
     def __call__(self, *args, code=0, processes=1, stop=None):
         """Run a command; return what it printed, fail with another exit code."""
@@ -69,6 +55,43 @@ class Team:
     def evaluate(self, expression):
         """The value of an expression there, by way of JSON."""
         return json.loads(self.do(f"print(json.dumps({expression}))"))
+
+    def _ask(self, request, code):
+        print(json.dumps(request), file=self.commands.stdin, flush=True)
+        answer = json.loads(self.commands.stdout.readline())
+        if answer["code"] != code:
+            pytest.fail(f"{request} ended with {answer['code']}:\n{answer['printed'][-6000:]}", pytrace=False)
+        return answer["printed"]
+
+
+class Team(Commands):
+    """A bake with a team's files over it, and a process that runs commands in it.
+
+    Args:
+        folder: where the bake goes.
+        python: of an environment with what bakes need.
+        files: the folder of the team's files, each at its place in the project; None for a bake as it is.
+        task: the answer to bake with.
+        deleted: files and folders of the bake that the team does not need.
+    """
+
+    def __init__(self, folder, python, files, task, deleted=()):
+        self.project = bake_into(folder, task=task, logger="csv")
+        self.baked = files_of(self.project)
+        if files:
+            ignored = shutil.ignore_patterns("README.md", "__pycache__")
+            shutil.copytree(files, self.project, dirs_exist_ok=True, ignore=ignored)
+        for path in (self.project / name for name in deleted):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if (self.project / "tests/data").is_dir():
+            shutil.copytree(self.project / "tests/data", self.project / "data", dirs_exist_ok=True)
+        super().__init__(self.project, python)
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        run([self.python.parent / "ruff", "check", "--quiet", "src"], self.project)
+        engine = [path for path in files_of(self.project).items() if "engine" in path[0].parts]
+        assert engine == [path for path in self.baked.items() if "engine" in path[0].parts]
 
     def refused(self, *args):
         """Run a command that must end with code 2 and one line of error; return it with its hint."""
@@ -87,13 +110,6 @@ class Team:
         path.write_text(text.replace(old, new))
         yield
         path.write_text(text)
-
-    def _ask(self, request, code):
-        print(json.dumps(request), file=self.commands.stdin, flush=True)
-        answer = json.loads(self.commands.stdout.readline())
-        if answer["code"] != code:
-            pytest.fail(f"{request} ended with {answer['code']}:\n{answer['printed'][-6000:]}", pytrace=False)
-        return answer["printed"]
 
     def lines_in_front(self):
         """By file of the package: how many lines the team wrote or changed."""
