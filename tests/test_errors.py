@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 
 PAGE = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
-LINES = [line for block in re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()]
+# The terms of lists of definitions.
+LINES = [found[2] for found in re.finditer(r"^(``? ?)(.*?)( ?``?)$", PAGE, re.MULTILINE)]
 # What stands on the page for what varies.
 CAPITALS = re.compile(r"\b[A-Z][A-Z_]*\b")
 FILES = {file.relative_to(ROOT).as_posix(): file for file in messages.SOURCES if messages.lines_of(file)}
