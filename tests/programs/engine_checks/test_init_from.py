@@ -194,7 +194,7 @@ def test_half_done_run_that_began_with_new_weights_is_left_alone(old, short, sto
     ("command", "told"),
     [
         (["fit", "--init_from=missing"], "there is no such run or file; the newest runs: old"),
-        (["fit", "--init_from=http://example.org/x.pt"], "download the file"),
+        (["fit", "--init_from=http://example.org/x.pt"], "is an address"),
         (["fit", "--init_from=old", "--ckpt_path=last"], "begins one with weights alone"),
         (["fit", "--init_partial"], "there is none"),
         (["fit", "--init_from="], "--init_from is empty"),

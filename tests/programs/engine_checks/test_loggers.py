@@ -96,7 +96,7 @@ def test_logger_that_is_not_installed_is_told_with_what_to_try(short, refused, m
     folder = SimpleNamespace(origin=None)  # of old runs, in the working folder
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: folder if name == "wandb" else find(name))
     told = refused("fit", "--logger", "wandb", *short)
-    assert "the package wandb is not installed" in told
+    assert "needs the package wandb, not installed here" in told
     assert "try: uv add wandb" in told
 
 

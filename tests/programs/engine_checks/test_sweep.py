@@ -144,7 +144,7 @@ def test_shipped_sweep_is_searched_by_its_name_and_its_best_trial_can_be_repeate
 
 def test_trials_are_found_by_their_name_alone(refused):
     swept(written(trials=1))
-    assert "there is no training yet" in refused("test")
+    assert "there is no run yet" in refused("test")
     assert "mine is a sweep" in refused("test", "--run", "mine")
     assert "there is no run '009'" in refused("test", "--run", "mine/009")
     assert "cannot name a folder" in refused("test", "--run", "other/000")

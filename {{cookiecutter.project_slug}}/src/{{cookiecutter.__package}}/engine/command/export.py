@@ -52,7 +52,7 @@ def main(args: list[str], project: Project) -> None:
     runs = Runs(run_flags.runs, project.variable("RUN"))
     run = runs.trained(run_flags.run, run_flags.ckpt_path)
     if run is None:
-        raise RunError("there is no training yet whose model could be exported; start one with fit")
+        raise RunError(f"there is no run yet in {runs.folder.resolve()}", f"{project.program} fit")
     refuse_other_folder(run / FOLDER)
     export(run, run_flags.ckpt_path, formats, project)
     manifest.add_command(run, project.program, shlex.join([project.program, *masked(args)]), began)

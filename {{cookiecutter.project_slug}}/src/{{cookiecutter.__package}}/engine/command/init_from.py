@@ -73,7 +73,7 @@ def find(wanted: str, runs: Runs) -> Path:
 def checkpoint_of(run: Path) -> Path:
     if path := kept_in(run):
         return path
-    raise RunError(f"run {run.name} has no checkpoint yet whose weights could be used")
+    raise RunError(f"run {run.name} has no checkpoint yet", f"fit --run {run.name}, which goes on until it has one")
 
 
 def read_record(run: Path) -> InitFrom | None:

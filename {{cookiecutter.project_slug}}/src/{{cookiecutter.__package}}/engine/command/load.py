@@ -86,7 +86,8 @@ def find(source: Path, program: str) -> tuple[Path, Path]:
     if is_run(source):
         path = kept_in(source)
         if path is None:
-            raise RunError(f"run {source.name} has no checkpoint yet")
+            hint = f"fit --run {source.name}, which goes on until it has one"
+            raise RunError(f"run {source.name} has no checkpoint yet", hint)
         return source / CONFIG, path
     run = source.absolute().parent.parent
     if source.absolute().parent.name != CHECKPOINTS or not is_run(run):

@@ -26,7 +26,7 @@ def main(args: list[str], project: Project) -> None:
     flags = parser.parse_args(args[1:])
     records = records_in(flags.runs, configurations.read)
     if not records:
-        raise RunError(f"there is no run in {flags.runs.resolve()}", "fit, which makes one")
+        raise RunError(f"there is no run yet in {flags.runs.resolve()}", f"{project.program} fit")
     reported = chosen(records, flags.names, flags.runs) if flags.names else newest(records)
     output = flags.output or place_of(reported, flags.names, flags.runs)
     from ..search.report import report_on  # imports matplotlib

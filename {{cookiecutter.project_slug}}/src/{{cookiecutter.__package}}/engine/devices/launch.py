@@ -48,7 +48,7 @@ def refuse_missing_hardware(trainer: Namespace) -> None:
     """Raise RunError, with what to try, if the Trainer's settings name a device or a package that is not here."""
     if str(trainer.strategy).startswith("deepspeed") and not importlib.util.find_spec("deepspeed"):
         raise RunError(
-            f"--trainer.strategy {trainer.strategy}: the package deepspeed is not installed",
+            f"--trainer.strategy {trainer.strategy} needs the package deepspeed, not installed here",
             "--preset fsdp; or uv add deepspeed, where CUDA's compiler is installed",
         )
     if trainer.accelerator in ACCELERATORS:

@@ -168,8 +168,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             part.unlink(missing_ok=True)
             free = shutil.disk_usage(path.parent).free / 2**20
             raise RunError(
-                f"{path} cannot be written, with {free:.0f} MiB left on its disk; the one before it is kept, if there"
-                f" is one, and the same command goes on from it ({' '.join(str(error).split())[:80]})"
+                f"{path} cannot be written, with {free:.0f} MiB left on its disk ({' '.join(str(error).split())[:80]})",
+                "to free some, and the same command, which goes on from the checkpoint before it",
             ) from error
 
     def load_checkpoint(
@@ -191,8 +191,8 @@ def refuse_unsafe_values(checkpoint: dict[str, Any]) -> None:
         if not is_safe_to_load(checkpoint[section]):
             place, value = unsafe_entry(section, checkpoint[section])
             raise RunError(
-                f"{place} is a {type(value).__name__}, which no checkpoint can be loaded with safely;"
-                " use numbers, text, lists, dicts or tensors"
+                f"{place} is a {type(value).__name__}, which no checkpoint can be loaded with safely",
+                "numbers, text, lists, dicts or tensors",
             )
 
 

@@ -114,7 +114,7 @@ class Runs:
 
     def folder_named(self, name: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", name):
-            raise RunError(f"--run {name!r} cannot name a folder; use letters, digits, - _ . as in first-try")
+            raise RunError(f"--run {name!r} cannot name a folder", "letters, digits, - _ . as in first-try")
         if len(os.fsencode(name)) > LONGEST_NAME:
             raise RunError(f"--run {name[:20]}... is too long: {len(name)} letters", "a name of at most 100")
         return self.folder / name
@@ -178,9 +178,9 @@ def checkpoint_of(run: Path | None, wanted: str | None) -> Path:
         names = (wanted,) if wanted else OWN
         path = kept_in(run, names) or path_in_run(run, names[0])
     else:
-        raise RunError("there is no training yet whose checkpoint could be used; start one with fit")
+        raise RunError("there is no run yet whose checkpoint could be used", "fit, which makes one")
     if not os.path.exists(path):  # unlike Path.exists, it takes a name that is too long
-        raise RunError(f"there is no checkpoint {path}; give --ckpt_path best, last or a path")
+        raise RunError(f"there is no checkpoint {path}", "--ckpt_path best, last or a path")
     return path
 
 
@@ -201,7 +201,7 @@ def kept_in(run: Path, names: Sequence[str] = OWN) -> Path | None:
 
 def refuse_address(flag: str, wanted: str | None) -> None:
     if wanted and "://" in wanted:
-        raise RunError(f"{flag} {wanted} is an address; download the file and give its path")
+        raise RunError(f"{flag} {wanted} is an address", "the path of a file that you have downloaded")
 
 
 def job_name() -> str | None:

@@ -113,4 +113,4 @@ def pyarrow(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise RunError("Parquet needs the package pyarrow, which is not installed", INSTEAD_OF_PARQUET) from error
+        raise RunError("Parquet needs the package pyarrow, not installed here", INSTEAD_OF_PARQUET) from error

@@ -59,7 +59,10 @@ def begin_with(model: nn.Module, path: Path, is_partial: bool) -> list[str]:
         wanted = {name: current[name] for name in current if name in {*match.not_in_file, *saved}}
         checkpoints.refuse_other_model(path, saved, wanted, "--init_partial, which loads what fits")
     if not match.fitting:
-        raise RunError(f"no weight of {path} has the name and the shape of one of this model's")
+        raise RunError(
+            f"no weight of {path} has the name and the shape of one of this model's",
+            "a file with the names of model.state_dict()",
+        )
     model.load_state_dict(match.fitting, strict=False)
     within = f", all in {place[:-1]}" if place else ""
     return [f"Begins with the weights of {path}: {len(match.fitting)} of {len(current)} tensors{within}", *rest(match)]

@@ -195,7 +195,10 @@ def repeatable(order: Order) -> Order:
 
 def refuse_empty_shares(batch_size: int, world_size: int) -> None:
     if batch_size < world_size:
-        raise RunError(f"data.batch_size is {batch_size}: less than one sample a process, of {world_size}")
+        raise RunError(
+            f"data.batch_size is {batch_size}: less than one sample a process, of {world_size}",
+            f"--data.batch_size {world_size}, or more: it counts the samples of all processes",
+        )
 
 
 def tell_not_repeated(dataset: object) -> None:
@@ -258,7 +261,10 @@ class SeededBatchSampler(Sampler[Any]):
         full, rest = divmod(self.samples, self.batch_size)
         if self.drop_last:
             if not full:
-                raise RunError(f"drop_last leaves no batch of {self.batch_size} from {self.samples} samples")
+                raise RunError(
+                    f"drop_last leaves no batch of {self.batch_size} from {self.samples} samples",
+                    "a smaller data.batch_size, or drop_last=False",
+                )
             return full
         return full + (rest >= world_size or (rest > 0 and full == 0))
 

@@ -48,7 +48,10 @@ class Freeze(pl.Callback):
         for weight in self._weights(pl_module):
             weight.requires_grad_(False)
         if not any(weight.requires_grad for weight in pl_module.parameters()):
-            raise RunError(f"nothing is left to train: all of the model is frozen by {', '.join(self.modules)}")
+            raise RunError(
+                f"nothing is left to train: all of the model is frozen by {', '.join(self.modules)}",
+                "fewer --freeze.modules",
+            )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         held = {id(weight) for optimizer in trainer.optimizers for weight in weights_of(optimizer)}

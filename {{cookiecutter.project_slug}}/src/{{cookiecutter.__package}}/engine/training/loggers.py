@@ -43,7 +43,8 @@ def refuse_absent(names: Sequence[str]) -> None:
             hint = "--trainer.logger with the class of another one, or --trainer.logger false for none"
             raise RunError(f"there is no logger {name!r}; choose from: {', '.join(NAMES)}", hint)
         if name in MAKERS and not is_installed(name):
-            raise RunError(f"logger {name}: the package {name} is not installed", f"uv add {name}, or --logger csv")
+            hint = f"uv add {name}, or --logger csv"
+            raise RunError(f"logger {name} needs the package {name}, not installed here", hint)
 
 
 def is_installed(package: str) -> bool:

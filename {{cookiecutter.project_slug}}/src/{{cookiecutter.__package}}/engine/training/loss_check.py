@@ -29,6 +29,7 @@ class LossCheck:
         for step, epoch, batch, loss in losses:
             if not math.isfinite(loss.item()):
                 raise RunError(
-                    f"the loss is {loss.item()} at step {step} (epoch {epoch}, batch {batch}): look at that batch, or"
-                    " lower the learning rate; nothing was saved since, and earlier checkpoints are kept"
+                    f"the loss is {loss.item()} at step {step} (epoch {epoch}, batch {batch}); earlier checkpoints"
+                    " are kept",
+                    "a lower learning rate; --preset debug-nan, which finds the operation; a look at that batch",
                 )

@@ -45,7 +45,7 @@ class ProgressBar(callbacks.ProgressBar):
         super().__init__()
         if refresh_rate <= 0:
             hint = "--trainer.enable_progress_bar false, for none"
-            raise RunError(f"--progress_bar.refresh_rate is {refresh_rate}, and has to be positive", hint)
+            raise RunError(f"--progress_bar.refresh_rate is {refresh_rate}, and must be above 0", hint)
         require(every_n_seconds=every_n_seconds, at_least=0)
         self._display: Display = Bar(theme, leave, console_kwargs) if is_terminal() else Lines(theme)
         self._seconds = every_n_seconds if isinstance(self._display, Lines) else 1 / refresh_rate

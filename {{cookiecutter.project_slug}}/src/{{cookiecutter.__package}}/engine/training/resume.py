@@ -164,8 +164,8 @@ class LastCheckpoint(pl.Callback):
         allowed = int(self._saved.get("processes", trainer.world_size) != trainer.world_size)
         if self._saved_loaders and any(abs(one - other) > allowed for one, other in zip(before, now, strict=True)):
             raise RunError(
-                f"an epoch had {before[0]} batches when the checkpoint was saved, and has {now[0]}: data.batch_size or"
-                " the data changed; start a new run with another --run or --fresh"
+                f"an epoch had {before[0]} batches when the checkpoint was saved, and has {now[0]}: the data changed",
+                "the data as it was; or --fresh, which starts over beside it",
             )
         loop_state.load_loader_states(trainer)
 

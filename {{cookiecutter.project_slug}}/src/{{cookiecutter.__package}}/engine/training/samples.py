@@ -21,7 +21,10 @@ def count_samples(batch: Any) -> int:
     """
     for tensor in tensors_of(batch):
         return len(tensor)
-    raise RunError("a batch has no tensor whose length would tell how many samples it has")
+    raise RunError(
+        "a batch has no tensor whose length would tell how many samples it has",
+        "a dimension for the samples, the first of each tensor",
+    )
 
 
 def size_of(batch: Any) -> tuple[int, int]:

@@ -80,7 +80,7 @@ def stepping(scheduler: LRScheduler | ReduceLROnPlateau, module: pl.LightningMod
     if isinstance(scheduler, WarmupCosine) and has_trainer(module):
         scheduler.total_steps = module.trainer.estimated_stepping_batches
         if not 0 < scheduler.total_steps < math.inf:  # Lightning says -1 or inf
-            raise RunError("WarmupCosine needs to know how long the training is", "give --trainer.max_steps")
+            raise RunError("WarmupCosine needs to know how long the training is", "--trainer.max_steps")
     return {"scheduler": scheduler, "interval": "step"}
 
 
