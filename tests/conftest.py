@@ -165,3 +165,14 @@ def needs(command: str, *packages: str) -> None:
         subprocess.run(["apt-get", "update"], **quiet)
         if subprocess.run(install, **quiet).returncode:
             pytest.skip(f"apt-get cannot install {' '.join(packages)} here")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; it is installed if it is missing."""
+    needs("chromium", "chromium")
+    sys.path.insert(0, str(PROGRAMS))
+    from browser import Browser
+
+    with Browser() as opened:
+        yield opened

@@ -1,11 +1,20 @@
-"""The documentation site: built strictly, spelled rightly, and followed by somebody who does what it says."""
+"""The documentation site: built strictly, spelled rightly, and followed by somebody who does what it says.
+
+In a browser, `pytest -m browser --numprocesses 0`: on a telephone and on a screen, light and dark.
+"""
 
 import subprocess
 import sys
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from conftest import ROOT, run
 from reader import Reader, blocks, front_matter
+
+from tools import reference
 
 DOCS = ROOT / "docs"
 TEXTS = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
@@ -43,3 +52,54 @@ def test_page_does_what_it_says(tmp_path, python, tools, name):
         for block in blocks(text):
             if block.is_run:
                 reader.follow(block)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse prints options otherwise since Python 3.13")
+def test_reference_is_that_of_a_project(python):
+    for name, text in reference.pages(str(python)).items():
+        assert text == TEXTS[f"reference/{name}"], "python3 tools/uv.py run python tools/reference.py writes it anew"
+
+
+class Silent(SimpleHTTPRequestHandler):
+    """Serves files, and says nothing of it."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def served(site):
+    """The address of the site."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=site)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+# One of each kind.
+KINDS = ["", "reference/questions/", "reference/commands/", "reference/settings/", "reference/contract/", "speed/"]
+KINDS += ["reference/presets/", "how-to/recipes/", "how-to/recipes/images/", "project/scale/", "errors/"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_is_seen_on_every_screen(browser, served, tmp_path, kind):
+    for width in (400, 1280):
+        for scheme in ("light", "dark"):
+            seen = browser.look(f"{served}/{kind}", width, scheme, tmp_path / f"{width}-{scheme}.png")
+            assert all(url.startswith(served) for url in seen["requests"])
+            assert seen["told"] == []
+            assert seen["wide"] <= 0
+            dark = sum(map(int, seen["colours"][1].partition("(")[2].rstrip(")").split(",")[:3])) < 3 * 128
+            assert dark == (scheme == "dark")
+
+
+@pytest.mark.browser
+def test_search_finds_a_setting_without_a_network(browser, served, tmp_path):
+    seen = browser.look(f"{served}/?q=label_smoothing", 1280, "light", tmp_path / "search.png")
+    found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.pathname)"
+    until = time.monotonic() + 30
+    while not (paths := browser.evaluate(found)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert "/reference/settings/" in paths
+    assert all(url.startswith(served) for url in seen["requests"])

@@ -6,24 +6,13 @@ missing.
 
 import json
 import shutil
-import sys
 
 import pytest
-from conftest import PROGRAMS, SHORT, bake_into, needs, run
+from conftest import SHORT, bake_into, run
 
 pytestmark = pytest.mark.browser
 
 PAYLOAD = """"'></title></pre><script>console.error('ran')</script><img src=http://127.0.0.1:9/x onerror=alert(1)>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    needs("chromium", "chromium")
-    sys.path.insert(0, str(PROGRAMS))
-    from browser import Browser
-
-    with Browser() as opened:
-        yield opened
 
 
 def brightness(colour):
@@ -35,7 +24,7 @@ def look_everywhere(browser, page, figures):
     """Open a page on all screens: nothing may be fetched or said, and everything must be seen."""
     for width in (400, 1200):
         for scheme in ("light", "dark"):
-            seen = browser.look(page, width, scheme, page.with_name(f"{page.stem}-{width}-{scheme}.png"))
+            seen = browser.look(page.as_uri(), width, scheme, page.with_name(f"{page.stem}-{width}-{scheme}.png"))
             assert seen["requests"] == [page.as_uri()]
             assert seen["told"] == []
             assert len(seen["figures"]) >= figures

@@ -1,15 +1,175 @@
-"""The pages of the documentation site that follow from other files of this repository: a hook of mkdocs.yml."""
+"""What the documentation site takes from other files of this repository: a hook of mkdocs.yml.
+
+A page says `<!-- insert NAME -->` where a table stands that follows from other files (see INSERTS), or
+`<!-- insert section: A run -->` for a chapter of the README, or of another page, of a project with the default answers.
+"""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+CONFIGS = "src/{{cookiecutter.__package}}/configs"
+LANGUAGES = {".py": "python", ".yaml": "yaml", ".Dockerfile": "dockerfile"}
+INSERT = re.compile(r"^<!-- insert ([a-z]+)(?:: (.+))? -->$", re.MULTILINE)
+HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
-def pages() -> dict[str, str]:
-    """By place in the site: the Markdown of each page."""
-    return {}
+def on_pre_build(config: MkDocsConfig) -> None:
+    project_pages.cache_clear()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for name, text in pages().items():
-        files.append(File.generated(config, name, content=text))
+    """Add the pages of the recipes, and those of the generated project's docs/."""
+    recipes = {f"how-to/recipes/{name}.md": recipe(name) for name in recipe_names()}
+    guides = {f"project/{Path(name).name}": text for name, text in project_pages().items() if name.startswith("docs/")}
+    for place, text in (recipes | guides).items():
+        files.append(File.generated(config, place, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Replace each comment that asks for something by what it asks for."""
+
+    def inserted(found: re.Match[str]) -> str:
+        name, argument = found.groups()
+        if name not in INSERTS:
+            raise PluginError(f"{page.file.src_uri}: nothing is called {name!r}: {', '.join(INSERTS)}")
+        return INSERTS[name](argument) if argument else INSERTS[name]()
+
+    return INSERT.sub(inserted, markdown)
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.parent.name for path in ROOT.glob("recipes/*/README.md"))
+
+
+def recipe(name: str) -> str:
+    """The page of a recipe: its README, with the files that it brings below."""
+    folder = ROOT / "recipes" / name
+    readme = (folder / "README.md").read_text(encoding="utf-8").replace("../../docs/", "../../")
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in LANGUAGES]
+    files = [folded(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+    return "\n\n".join([readme.rstrip(), "## Its files", *files]) + "\n"
+
+
+def folded(name: str, text: str) -> str:
+    """A file that a click unfolds."""
+    lines = f"```{LANGUAGES[Path(name).suffix]}\n{text.rstrip()}\n```".splitlines()
+    return f'??? example "{name}"\n\n' + "\n".join(f"    {line}".rstrip() for line in lines)
+
+
+def recipes() -> str:
+    """A table of the recipes."""
+    rows = ["| recipe | |", "|---|---|"]
+    for name in recipe_names():
+        title = HEADING.search((ROOT / "recipes" / name / "README.md").read_text(encoding="utf-8"))[2]
+        title = title.removeprefix(f"Recipe `{name}`: ")
+        rows.append(f"| [`{name}`]({name}.md) | {title[0].upper()}{title[1:]} |")
+    return "\n".join(rows)
+
+
+@functools.cache
+def project_pages() -> dict[str, str]:
+    """By its place in a project with the default answers: each page in Markdown."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cookiecutter", str(ROOT), "--no-input", "--default-config"]
+        subprocess.run([*command, "--output-dir", folder], check=True, stdout=subprocess.DEVNULL)
+        (project,) = Path(folder).iterdir()
+        paths = [path for path in project.rglob("*.md") if path.parts[-3:-1] != ("tests", "data")]
+        return {path.relative_to(project).as_posix(): path.read_text(encoding="utf-8") for path in sorted(paths)}
+
+
+def section(title: str) -> str:
+    """What stands below a heading in a project's pages, up to the next heading."""
+    found = [text for page in project_pages().values() for heading, text in sections(page) if heading == title]
+    if len(found) != 1:
+        raise PluginError(f"{len(found)} headings in the pages of a project are {title!r}")
+    return re.sub(r"\]\((?:docs/)?(\w+\.md)", r"](../project/\1", found[0])
+
+
+def sections(text: str) -> list[tuple[str, str]]:
+    """Each heading, and the text below it. A line of code is no heading, whatever it begins with."""
+    hidden = CODE.sub(lambda code: code[0].replace("#", "\0"), text)
+    headings = list(HEADING.finditer(hidden))
+    ends = [heading.start() for heading in headings[1:]] + [len(hidden)]
+    return [(heading[2], text[heading.end() : end].strip()) for heading, end in zip(headings, ends, strict=True)]
+
+
+def engine() -> str:
+    """The page about the engine, which it has itself."""
+    (text,) = (text for name, text in project_pages().items() if name.endswith("engine/README.md"))
+    return text.partition("\n")[2].strip()
+
+
+def questions() -> str:
+    """A table of the questions: name, what is asked, and the answers."""
+    asked = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    prompts = asked["__prompts__"]
+    rows = ["| question | what is asked | default, and other answers |", "|---|---|---|"]
+    for name, default in asked.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(default, list):
+            answers = "<br>".join(f"`{answer}`: {meaning(prompts[name][answer], answer)}" for answer in default)
+            rows.append(f"| `{name}` | {prompts[name]['__prompt__']} | {answers} |")
+        else:
+            default = "made of project_name" if "{{" in default else f"`{default}`"
+            rows.append(f"| `{name}` | {prompts[name]} | {default} |")
+    return "\n".join(rows)
+
+
+def meaning(prompt: str, answer: str) -> str:
+    """What an answer's prompt says beside its name."""
+    return re.sub(rf"^{re.escape(answer)}: ", "", prompt)
+
+
+def presets() -> str:
+    """Each preset with what it is for and what it sets, those of a task after those of all."""
+    shared = list(PROJECT.glob(f"{CONFIGS}/presets/*.yaml"))
+    of_tasks = list(PROJECT.glob(f"variants/task/*/{CONFIGS}/presets/*.yaml"))
+    parts = []
+    for path in [*sorted(shared), *sorted(of_tasks)]:
+        text = path.read_text(encoding="utf-8").partition("\n")[2]
+        comments = re.match(r"(?:#.*\n)*", text)[0]
+        says = re.sub(r"^# ?", "", comments, flags=re.MULTILINE).strip()
+        task = f" (task {path.parts[path.parts.index('task') + 1]})" if path in of_tasks else ""
+        parts += [f"### {path.stem}{task}", says, f"```yaml\n{text[len(comments) :].strip()}\n```"]
+    return "\n\n".join(parts)
+
+
+def defaults() -> str:
+    """The default.yaml of each task, in tabs."""
+    parts = []
+    for path in sorted(PROJECT.glob(f"variants/task/*/{CONFIGS}/default.yaml"), key=lambda path: path.parts):
+        task = path.parts[path.parts.index("task") + 1]
+        text = path.read_text(encoding="utf-8").replace("{{ cookiecutter.logger }}", first_logger())
+        lines = f"```yaml\n{text.rstrip()}\n```".splitlines()
+        parts += [f'=== "{task}"\n', *(f"    {line}".rstrip() for line in lines), ""]
+    return "\n".join(parts)
+
+
+def first_logger() -> str:
+    return json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["logger"][0]
+
+
+INSERTS: dict[str, Callable[..., str]] = {
+    "section": section,
+    "engine": engine,
+    "questions": questions,
+    "presets": presets,
+    "defaults": defaults,
+    "recipes": recipes,
+}

@@ -69,6 +69,10 @@ class Browser:
         assert "error" not in answer, answer
         return answer["result"]
 
+    def evaluate(self, expression):
+        """The value of an expression of JavaScript, as JSON has it."""
+        return self("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+
     def _next(self):
         while b"\0" not in self.buffer:
             read = os.read(self.input, 2**16)
@@ -77,15 +81,15 @@ class Browser:
         message, _, self.buffer = self.buffer.partition(b"\0")
         return json.loads(message)
 
-    def look(self, page: Path, width: int, scheme: str, picture: Path):
+    def look(self, url: str, width: int, scheme: str, picture: Path):
         """Open a page on a screen of some width in the scheme light or dark, and say what is seen; keep a picture."""
         self.events = []
         self("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self("Page.navigate", url=page.as_uri())
+        self("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
-        seen = self("Runtime.evaluate", expression=LOOK, returnByValue=True)["result"]["value"]
+        seen = self.evaluate(LOOK)
         shot = self("Page.captureScreenshot", captureBeyondViewport=True)
         picture.write_bytes(base64.b64decode(shot["data"]))
         methods = {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"}

@@ -37,7 +37,8 @@ class DataModule(pl.LightningDataModule):
     Args:
         folder: where each part is written once as a file of tokens, from which batches are read as they are needed.
         context: bytes that the network sees at once.
-        val_fraction, test_fraction: shares of the files that are held out.
+        val_fraction: share of the files that are held out for validation.
+        test_fraction: share of the files that are held out for the test.
         batch_size: windows of `context` bytes per optimizer step, in all processes together.
         num_workers: processes that load batches; 0 is fastest for bytes on a local disk.
         seed: decides which files are held out, and the order of the batches.
