@@ -117,7 +117,8 @@ class Reader:
     def type(self, line, code=0):
         """Type a line. The template is this checkout, and what needs no shell is run without importing torch anew."""
         assert not line.startswith(REFUSED), f"{line}: mark the block as not run"
-        line = line.replace("uvx cookiecutter", f"{sys.executable} -m cookiecutter --default-config")
+        if line.startswith("uvx cookiecutter"):  # questions that the words do not answer have their defaults
+            line = f"{sys.executable} -m cookiecutter --default-config --no-input{line[len('uvx cookiecutter') :]}"
         line = line.replace("gh:org/lit-template", str(ROOT))
         line = line.replace("git clone https://github.com/org/lit-template", f"ln -s {ROOT} lit-template")
         own = re.fullmatch(r"(?:uv run (?:--extra \w+ )*)?lit-project ([^|&;<>$*]*)", line)

@@ -115,24 +115,24 @@ def engine() -> str:
 
 
 def questions() -> str:
-    """A table of the questions: name, what is asked, and the answers."""
+    """Each question with what is asked, its default and other answers, as a list of definitions."""
     asked = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     prompts = asked["__prompts__"]
-    rows = ["| question | what is asked | default, and other answers |", "|---|---|---|"]
+    parts = []
     for name, default in asked.items():
         if name.startswith("_"):
             continue
         if isinstance(default, list):
-            answers = "<br>".join(f"`{answer}`: {meaning(prompts[name][answer], answer)}" for answer in default)
-            rows.append(f"| `{name}` | {prompts[name]['__prompt__']} | {answers} |")
+            answers = [f"    - `{answer}`: {meaning(prompts[name][answer], answer)}" for answer in default]
+            parts.append(f"`{name}` *default {default[0]}*\n:   {prompts[name]['__prompt__']}\n\n" + "\n".join(answers))
         else:
-            default = "made of project_name" if "{{" in default else f"`{default}`"
-            rows.append(f"| `{name}` | {prompts[name]} | {default} |")
-    return "\n".join(rows)
+            shown = "made of project_name" if "{{" in default else f"default {default}"
+            parts.append(f"`{name}` *{shown}*\n:   {prompts[name]}")
+    return "\n\n".join(parts)
 
 
 def meaning(prompt: str, answer: str) -> str:
-    """What an answer's prompt says beside its name."""
+    """What the prompt of an answer says beside its name."""
     return re.sub(rf"^{re.escape(answer)}: ", "", prompt)
 
 
@@ -153,16 +153,13 @@ def presets() -> str:
 def defaults() -> str:
     """The default.yaml of each task, in tabs."""
     parts = []
-    for path in sorted(PROJECT.glob(f"variants/task/*/{CONFIGS}/default.yaml"), key=lambda path: path.parts):
-        task = path.parts[path.parts.index("task") + 1]
-        text = path.read_text(encoding="utf-8").replace("{{ cookiecutter.logger }}", first_logger())
+    asked = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    for task in asked["task"]:
+        path = PROJECT / "variants/task" / task / CONFIGS / "default.yaml"
+        text = path.read_text(encoding="utf-8").replace("{{ cookiecutter.logger }}", asked["logger"][0])
         lines = f"```yaml\n{text.rstrip()}\n```".splitlines()
         parts += [f'=== "{task}"\n', *(f"    {line}".rstrip() for line in lines), ""]
     return "\n".join(parts)
-
-
-def first_logger() -> str:
-    return json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["logger"][0]
 
 
 INSERTS: dict[str, Callable[..., str]] = {

@@ -23,6 +23,7 @@ FOLDER = ROOT / "docs/reference"
 TASKS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["task"]
 WRITTEN = "<!-- Written by tools/reference.py. -->"
 PARTS = ("model", "data", "trainer")
+STAGES = ("fit", "validate", "test", "predict")
 WORDS = {"string": "text", "boolean": "true or false", "object": "settings", "array": "list"}
 INTRO = """# Settings
 
@@ -49,7 +50,7 @@ def help_of(*words):
 packages = [path.parent for folder in sys.argv[1:] for path in Path(folder).glob("src/*/__main__.py")]
 sys.path += [str(package.parent) for package in packages]
 commands = import_module("lit_project.engine.command.dispatch").COMMANDS
-helps = {command: help_of(command) for command in commands} | {"": help_of()}
+helps = {command: help_of(command) for command in commands}
 names = [package.name for package in packages]
 projects = [import_module(f"{name}.__main__").project() for name in names]
 makers = [import_module(f"{name}.engine.command.schema").of_settings for name in names]
@@ -107,21 +108,30 @@ def environment() -> list[str]:
 
 def commands_page(commands: dict[str, str], helps: dict[str, str], settings: list[str]) -> str:
     """What each command's help says, without the settings of a training, which have a page of their own."""
-    parts = [WRITTEN, "# Commands", fenced(helps[""])]
+    table = ["| command | |", "|---|---|", *(f"| [`{name}`](#{name}) | {text} |" for name, text in commands.items())]
+    parts = [
+        WRITTEN,
+        "# Commands",
+        "\n".join(table),
+        "`--traceback`, with any of them, shows where in the code an error was found.",
+    ]
     for name, summary in commands.items():
         parts.append(f"## {name}\n\n{summary[0].upper()}{summary[1:]}.")
         if "--trainer.max_epochs" not in helps[name]:
             parts.append(fenced(helps[name]))
             continue
-        entries = re.findall(r"^  -.*\n(?:    .*\n)*", helps[name], re.MULTILINE)
-        own = [entry for entry in entries if first_flag(entry).partition(".")[0] not in settings]
-        parts.append(fenced(f"usage: lit-project {name} [flags]\n\n" + "".join(own)))
+        # The summary says it already, and what Lightning says of its own is for callers from Python.
+        about = "" if name in STAGES else re.search(r"\n\n(.*?\n\n)default config", helps[name], re.DOTALL)[1]
+        options = re.findall(r"^  -.*\n(?:    .*\n)*", helps[name], re.MULTILINE)
+        own = [entry for entry in options if first_flag(entry).partition(".")[0] not in settings]
+        parts.append(fenced(f"usage: lit-project {name} [flags]\n\n{about}options:\n" + "".join(own)))
         parts.append("Its other flags are the [settings](settings.md), as in `--trainer.max_epochs 5`.")
     return "\n\n".join(parts) + "\n"
 
 
 def fenced(text: str) -> str:
-    return f"```text\n{text.rstrip()}\n```"
+    printable = "".join(letter for letter in text if letter.isprintable() or letter == "\n")
+    return f"```text\n{printable.rstrip()}\n```"
 
 
 def first_flag(entry: str) -> str:
