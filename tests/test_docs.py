@@ -38,6 +38,74 @@ def test_text_is_spelled_rightly():
     run([sys.executable, "-m", "codespell_lib", *listed.stdout.strip("\0").split("\0")], ROOT)
 
 
+SAMPLE = """---
+project: vision
+---
+```
+shown
+```
+
+- in a list
+
+    ```sh
+    echo one \\
+        two
+    # a comment
+    ```
+
+<!-- not run: needs SLURM -->
+```sh
+sbatch
+```
+
+<!-- exits with 3 -->
+```console
+$ false
+printed
+```
+
+```yaml title="configs/slow.yaml"
+a: 1
+```
+
+```yaml
+a: 2
+```
+
+```diff title="configs/slow.yaml"
+-a: 1
++a: 2
++b: 3
+```
+"""
+
+
+def test_blocks_of_a_page_are_told_apart():
+    settings, text = front_matter(SAMPLE)
+    found = list(blocks(text))
+    assert settings == {"project": "vision"}
+    assert [block.is_run for block in found] == [False, True, False, True, True, False, True]
+    assert [block.lines() for block in found if block.language in ("sh", "console")] == [
+        ["echo one      two"],
+        ["sbatch"],
+        ["false"],
+    ]
+
+
+def test_reader_writes_and_changes_files_and_types_lines(tmp_path):
+    with Reader(tmp_path, sys.executable) as reader:
+        for block in blocks(front_matter(SAMPLE)[1]):
+            if block.title:
+                reader.follow(block)
+        assert (tmp_path / "configs/slow.yaml").read_text() == "a: 2\nb: 3\n"
+        (block,) = blocks("<!-- exits with 3 -->\n```sh\ncd configs\ngrep --quiet 'b: 3' slow.yaml\nexit 3\n```")
+        reader.follow(block)
+        with pytest.raises(pytest.fail.Exception, match="ended with 1"):
+            reader.type("grep --quiet 'a: 1' slow.yaml")
+        with pytest.raises(AssertionError, match="mark the block as not run"):
+            reader.type("sbatch scripts/train.sbatch")
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_block_that_is_not_run_says_why(name):
     for block in blocks(TEXTS[name]):

@@ -6,6 +6,7 @@ A page says `<!-- insert NAME -->` where a table stands that follows from other 
 
 import functools
 import json
+import posixpath
 import re
 import subprocess
 import sys
@@ -25,6 +26,10 @@ LANGUAGES = {".py": "python", ".yaml": "yaml", ".Dockerfile": "dockerfile"}
 INSERT = re.compile(r"^<!-- insert ([a-z]+)(?:: (.+))? -->$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+# Code, or a link to a place in the same folder or page, not on another host.
+LINK = re.compile(
+    rf"{CODE.pattern}|(?<!!)\[(?P<label>[^\]]*)\]\((?!\w+:)(?P<path>[^)#\s]*)(?P<anchor>#[^)]*)?\)", CODE.flags
+)
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
@@ -32,10 +37,15 @@ def on_pre_build(config: MkDocsConfig) -> None:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the recipes, and those of the generated project's docs/."""
-    recipes = {f"how-to/recipes/{name}.md": recipe(name) for name in recipe_names()}
-    guides = {f"project/{Path(name).name}": text for name, text in project_pages().items() if name.startswith("docs/")}
-    for place, text in (recipes | guides).items():
+    """Add the pages of the recipes, and the README and the docs/ of a project."""
+    pages = {f"how-to/recipes/{name}.md": recipe(name) for name in recipe_names()}
+    for source, text in project_pages().items():
+        place = place_of(source)
+        if place and place not in files.src_uris:
+            # Its chapters are found where they are inserted.
+            unsearched = "---\nsearch: {exclude: true}\n---\n\n" if source == "README.md" else ""
+            pages[place] = unsearched + relinked(text, source, place)
+    for place, text in pages.items():
         files.append(File.generated(config, place, content=text))
     return files
 
@@ -44,10 +54,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Replace each comment that asks for something by what it asks for."""
 
     def inserted(found: re.Match[str]) -> str:
-        name, argument = found.groups()
+        name, title = found.groups()
+        if name == "section":
+            return section(title, page.file.src_uri)
         if name not in INSERTS:
-            raise PluginError(f"{page.file.src_uri}: nothing is called {name!r}: {', '.join(INSERTS)}")
-        return INSERTS[name](argument) if argument else INSERTS[name]()
+            raise PluginError(f"{page.file.src_uri}: nothing is called {name!r}: section, {', '.join(INSERTS)}")
+        return INSERTS[name]()
 
     return INSERT.sub(inserted, markdown)
 
@@ -68,7 +80,7 @@ def recipe(name: str) -> str:
 def folded(name: str, text: str) -> str:
     """A file that a click unfolds."""
     lines = f"```{LANGUAGES[Path(name).suffix]}\n{text.rstrip()}\n```".splitlines()
-    return f'??? example "{name}"\n\n' + "\n".join(f"    {line}".rstrip() for line in lines)
+    return f'??? abstract "{name}"\n\n' + "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 def recipes() -> str:
@@ -92,12 +104,46 @@ def project_pages() -> dict[str, str]:
         return {path.relative_to(project).as_posix(): path.read_text(encoding="utf-8") for path in sorted(paths)}
 
 
-def section(title: str) -> str:
-    """What stands below a heading in a project's pages, up to the next heading."""
-    found = [text for page in project_pages().values() for heading, text in sections(page) if heading == title]
+def place_of(source: str) -> str | None:
+    """Where a file of a project stands in the site, if it does."""
+    if source == "README.md":
+        return "project/index.md"
+    if source.endswith("engine/README.md"):
+        return "reference/engine.md"
+    return f"project/{source[5:]}" if source.startswith("docs/") else None
+
+
+def relinked(text: str, source: str, place: str) -> str:
+    """A text from a file of a project, for a page of the site: links lead to pages, and others become plain text.
+
+    Args:
+        text: of Markdown.
+        source: the file's place in the project.
+        place: the page's place in the site.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        if found["label"] is None:  # code
+            return found[0]
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), found["path"])) if found["path"] else source
+        there = place_of(path) if path in project_pages() else None
+        if not there:
+            return found["label"]
+        shown = "" if there == place else posixpath.relpath(there, posixpath.dirname(place))
+        return f"[{found['label']}]({shown}{found['anchor'] or ''})"
+
+    return LINK.sub(link, text)
+
+
+def section(title: str, place: str) -> str:
+    """What stands below a heading in a project's pages, up to the next heading, for a page of the site."""
+    pages = project_pages().items()
+    found = [
+        relinked(text, source, place) for source, page in pages for heading, text in sections(page) if heading == title
+    ]
     if len(found) != 1:
-        raise PluginError(f"{len(found)} headings in the pages of a project are {title!r}")
-    return re.sub(r"\]\((?:docs/)?(\w+\.md)", r"](../project/\1", found[0])
+        raise PluginError(f"{place}: {len(found)} headings in the pages of a project are {title!r}")
+    return found[0]
 
 
 def sections(text: str) -> list[tuple[str, str]]:
@@ -162,8 +208,7 @@ def defaults() -> str:
     return "\n".join(parts)
 
 
-INSERTS: dict[str, Callable[..., str]] = {
-    "section": section,
+INSERTS: dict[str, Callable[[], str]] = {
     "engine": engine,
     "questions": questions,
     "presets": presets,

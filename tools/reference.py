@@ -35,8 +35,8 @@ Each setting is a line of `configs/default.yaml`, or of a file that `--config` n
 `lit-project schema` writes all that follows for an editor, which then completes and checks these files."""
 DIFFERS = "default by task"
 TRAINER = "Arguments of Lightning's Trainer, with its own words, defaults and types."
-# Runs in the environment of projects: of the first one the help of all commands, of each one the schema of its
-# settings, in one process, which imports the libraries once.
+# Runs in the environment of projects, in one process, which imports the libraries once: of the first one the help of
+# all commands and the schema of all settings; of the others that of their own Model and DataModule.
 ASK = """
 import contextlib, io, json, sys
 from importlib import import_module
@@ -47,14 +47,23 @@ def help_of(*words):
         import_module("lit_project.__main__").main([*words, "--help"])
     return printed.getvalue()
 
+def all_settings(name):
+    return import_module(f"{name}.engine.command.schema").of_settings(import_module(f"{name}.__main__").project())
+
+def own_settings(name):
+    parts = import_module(f"{name}.__main__").project().load_parts()
+    schema = import_module(f"{name}.engine.command.schema")
+    parser = import_module(f"{name}.engine.command.mistakes").Parser()
+    parser.add_lightning_class_args(parts.model, "model")
+    parser.add_lightning_class_args(parts.data, "data")
+    return schema.of_parts(schema.Schema(name).generate(parser))
+
 packages = [path.parent for folder in sys.argv[1:] for path in Path(folder).glob("src/*/__main__.py")]
 sys.path += [str(package.parent) for package in packages]
 commands = import_module("lit_project.engine.command.dispatch").COMMANDS
 helps = {command: help_of(command) for command in commands}
-names = [package.name for package in packages]
-projects = [import_module(f"{name}.__main__").project() for name in names]
-makers = [import_module(f"{name}.engine.command.schema").of_settings for name in names]
-print(json.dumps([commands, helps, [make(project) for make, project in zip(makers, projects)]]))
+first, *others = [package.name for package in packages]
+print(json.dumps([commands, helps, [all_settings(first), *map(own_settings, others)]]))
 """
 
 
@@ -103,7 +112,7 @@ def bake(folder: Path, task: str) -> Path:
 def environment() -> list[str]:
     """The words that run Python where a project runs."""
     project = bake(ROOT / "build/reference", TASKS[0])
-    return ["uv", "run", "--directory", str(project), "python"]
+    return [os.environ.get("UV", "uv"), "run", "--directory", str(project), "python"]
 
 
 def commands_page(commands: dict[str, str], helps: dict[str, str], settings: list[str]) -> str:
@@ -151,17 +160,19 @@ def settings_page(schemas: dict[str, Any], values: dict[str, Any]) -> str:
     model = top["model"]["properties"]
     sections = {name: class_of(part, schema) for name, part in top.items() if is_section(part)}
     plain = {name: part for name, part in top.items() if name not in (*sections, *PARTS)}
-    parts = [WRITTEN, INTRO, "## Of every project", *entries(plain, given, "", schema)]
+    parts = [WRITTEN, INTRO, "## Of every project", *entries(plain, given, "")]
     parts += [
         "## model",
-        *entries({name: model[name] for name in model if "properties" not in model[name]}, {}, "model.", schema),
+        *entries({name: model[name] for name in model if "properties" not in model[name]}, {}, "model."),
     ]
     for task, own in schemas.items():
         parts += [f"## The task {task}", *of_task(own, values[task])]
+        trainer = {name: top["trainer"]["properties"][name] for name in values[task]["trainer"]}
+        parts += entries(trainer, values[task]["trainer"], "trainer.")
     for name, kind in sections.items():
         parts += [f"## {name}", f"{sentence(kind['description'])} `{name}: null` switches it off."]
-        parts += entries(kind["properties"], agreed(name, values), f"{name}.", schema)
-    parts += ["## trainer", TRAINER, *entries(top["trainer"]["properties"], {}, "trainer.", schema)]
+        parts += entries(kind["properties"], agreed(name, values), f"{name}.")
+    parts += ["## trainer", TRAINER, *entries(top["trainer"]["properties"], {}, "trainer.")]
     return "\n\n".join(parts) + "\n"
 
 
@@ -171,14 +182,12 @@ def of_task(schema: dict[str, Any], values: dict[str, Any]) -> list[str]:
     for name, part in schema["properties"]["model"]["properties"].items():
         given = values["model"].get(name) or {}
         if "properties" in part:
-            parts += entries(part["properties"], given, f"model.{name}.", schema)
+            parts += entries(part["properties"], given, f"model.{name}.")
         elif "class_path" in given:
             known = arguments(given["class_path"], schema)
             chosen = {argument: known[argument] for argument in given["init_args"]}
-            parts += entries(chosen, given["init_args"], f"model.{name}.init_args.", schema)
-    parts += entries(schema["properties"]["data"]["properties"], values["data"], "data.", schema)
-    trainer = schema["properties"]["trainer"]["properties"]
-    parts += entries({name: trainer[name] for name in values["trainer"]}, values["trainer"], "trainer.", schema)
+            parts += entries(chosen, given["init_args"], f"model.{name}.init_args.")
+    parts += entries(schema["properties"]["data"]["properties"], values["data"], "data.")
     return parts
 
 
@@ -208,7 +217,7 @@ def class_of(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return schema["$defs"][reference.rpartition("/")[2]]
 
 
-def entries(parts: dict[str, Any], given: dict[str, Any], prefix: str, schema: dict[str, Any]) -> list[str]:
+def entries(parts: dict[str, Any], given: dict[str, Any], prefix: str) -> list[str]:
     """Of each setting: name, type, default and meaning, as an entry of a list of definitions."""
     texts = []
     for name, part in parts.items():
