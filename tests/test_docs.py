@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, bake_into, run
 from reader import Reader, blocks, front_matter
 
 from tools import reference
@@ -120,6 +120,18 @@ def test_page_does_what_it_says(tmp_path, python, tools, name):
         for block in blocks(text):
             if block.is_run:
                 reader.follow(block)
+
+
+def test_lines_beside_a_plain_loop_are_those_of_the_files(tmp_path):
+    text = TEXTS["background/from-a-plain-loop.md"]
+    package = bake_into(tmp_path, task="blank", logger="csv") / "src/lit_project"
+    (package / "plain.py").write_text(next(block.text for block in blocks(text) if block.title == "plain.py"))
+    excerpts = [block.text for block in blocks(text) if not block.is_run and block.text.startswith("# ")]
+    assert len(excerpts) == 5
+    for excerpt in excerpts:
+        first, *lines = excerpt.splitlines()
+        file = [line.strip() for line in (package / first.removeprefix("# ")).read_text(encoding="utf-8").splitlines()]
+        assert [line for line in lines if line.strip() not in (*file, "...")] == []
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse prints options otherwise since Python 3.13")

@@ -125,7 +125,7 @@ def wandb_logger(run: Path, project: str, first_step: int | None) -> Logger:
 
     Elsewhere it keeps its files, and `wandb sync` uploads them later. WANDB_MODE decides instead where it is set.
     """
-    import wandb
+    import wandb  # type: ignore[import-not-found, unused-ignore] # not in projects with another logger
 
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     # W&B's own process keeps the working folder in which it was started, so the path is absolute.
