@@ -19,7 +19,7 @@ from ..errors import RunError
 from ..saving.atomic import make_folder, write_text
 from ..saving.runs import SWEEP, Runs, is_run
 from ..saving.secrets import masked, without_secrets
-from ..search import space, told
+from ..search import found, space, told
 from ..search.assignment import PARENT, VARIABLE, Assignment
 from ..search.processes import Processes, terminate
 from ..search.storage import JOURNAL, open_storage
@@ -27,7 +27,7 @@ from ..search.sweep_file import Sweep, read
 from ..search.trials import Claimed, Trials, is_signal, open_study, reason_in, signal_name, size_of
 from ..search.wandb_file import wandb_sweep
 from ..training.signals import STOPPING
-from . import configurations
+from . import configurations, report
 from .arguments import FlagParser, RunFlags, naming, split_run_flags
 from .project import Project
 
@@ -172,7 +172,17 @@ class Search:
         if not self.signum:
             program = self.project.program
             print("\n".join(told.summary(self.trials, program, lambda run: naming(run, self.project))))
+        self.write_report()
         return self.signum
+
+    def write_report(self) -> None:
+        """Write the sweep's page, once a trial has ended. No sweep fails because there is no room for it."""
+        found.write(self.trials, told.importances(self.trials))
+        if (sweep := found.read(self.folder)) and sweep.has_ended():
+            try:
+                report.write(report.of_sweep(self.folder, sweep, self.project), self.folder / report.FILE)
+            except RunError as error:
+                print(f"{self.project.program}: {error}", file=sys.stderr)
 
     def open(self, settings: dict[str, Any]) -> None:
         """Join the sweep in its folder, or begin it; RunError if another one has begun there."""
@@ -279,6 +289,7 @@ class Search:
             print(f"{time.strftime('%H:%M:%S')} {told.folder_name(trial.number)} was killed, and goes on")
         else:
             print(told.line(ended, self.trials))
+            found.write(self.trials, {})
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         if self.signum:  # the second signal does not wait

@@ -1,5 +1,6 @@
 """What a sweep prints: a line for each trial, and at its end a table of the best ones."""
 
+import math
 import textwrap
 import time
 from collections.abc import Callable, Sequence
@@ -62,9 +63,9 @@ def summary(trials: Trials, program: str, naming: Callable[[Path], str]) -> list
         lines += [f"  see {trials.folder / folder_name(failed[0].number) / LOG}"]
     if not done:
         return lines
-    found = importances(trials)
+    found, names = importances(trials), short_names(trials.sweep.search)
     if found:
-        lines += [cut("What mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))]
+        lines += [cut("What mattered: " + ", ".join(f"{names[name]} {share:.0%}" for name, share in found.items()))]
     lines += ["", *table(done[:SHOWN], trials.sweep), ""]
     run = trials.folder / folder_name(done[0].number)
     if not run.exists():  # hosts that share a database alone
@@ -99,14 +100,13 @@ def best(trials: Trials) -> list[Any]:
 
 def importances(trials: Trials) -> dict[str, float]:
     """How much each parameter mattered, as Optuna estimates it; nothing for too few trials."""
-    names = short_names(trials.sweep.search)
     if len(best(trials)) < LEAST:
         return {}
     try:
         found = library.optuna().importance.get_param_importances(trials.study)
     except (RuntimeError, ValueError):
         return {}
-    return {names[name]: share for name, share in found.items() if name in names}
+    return {name: share for name, share in found.items() if math.isfinite(share)}
 
 
 def short_names(parameters: Sequence[Parameter]) -> dict[str, str]:
