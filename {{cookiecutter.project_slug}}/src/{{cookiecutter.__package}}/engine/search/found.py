@@ -121,8 +121,8 @@ def read(folder: Path) -> Found | None:
 
 def parameter_of(entry: dict[str, Any]) -> Parameter:
     name, kind, values = text(entry["name"]), entry["kind"], entry["values"]
-    if kind not in KINDS:
-        raise ValueError(kind)
+    if kind not in KINDS or (entry["log"] and min(values) <= 0):
+        raise ValueError
     values = tuple(values) if kind == "choice" else read_bounds(kind, values)
     return Parameter(name, kind, values, bool(entry["log"]), number(entry["step"]), dict(entry["when"]))
 

@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from .charts import MOST_POINTS, colour_of
-from .found import COMPLETE, PRUNED, Found, Trial
+from .found import COMPLETE, FAILED, PRUNED, Found, Trial
 from .records import number
 from .space import Parameter
 from .told import shown
 
 # By states: matplotlib's marker, the same one as a letter for a legend, its size, and the number of its colour.
-MARKS = {COMPLETE: ("o", "\u25cf", 5, 0), PRUNED: ("x", "\u00d7", 5, 7), "best": ("D", "\u25c6", 7, 1)}
+MARKS = {
+    PRUNED: ("x", "\u00d7", 5, 7),
+    COMPLETE: ("o", "\u25cf", 5, 0),
+    FAILED: ("|", "|", 9, 3),
+    "best": ("D", "\u25c6", 7, 1),
+}
 LOGARITHMIC_FROM = 10  # times the least value: one bad trial would leave no room for the others
+MARGIN = 0.04  # of a chart, on both sides
 SPREAD = 0.25  # of the trials with one choice, from the first to the last of them, on both sides of its place
 LONGEST_NAME = 12  # letters of a choice
 MOST_LEVEL = 5  # choices whose names stand side by side
@@ -20,10 +27,11 @@ MOST_LEVEL = 5  # choices whose names stand side by side
 
 def draw_values(axes: Any, found: Found) -> None:
     """The value of each trial, with the best one so far."""
-    best = max if found.direction == "maximize" else min
-    done = [trial for trial in found.trials if trial.state == COMPLETE and trial.value is not None]
-    so_far = [best(trial.value or 0.0 for trial in done[: place + 1]) for place in range(len(done))]
-    axes.plot([trial.number for trial in done], so_far, drawstyle="steps-post", color=colour_of(1), linewidth=1.6)
+    better = max if found.direction == "maximize" else min
+    done = [(trial.number, trial.value) for trial in found.of(COMPLETE) if trial.value is not None]
+    numbers = [number for number, _ in done] + [trial.number for trial in found.trials[-1:] if done]
+    so_far = [*accumulate((value for _, value in done), better)]
+    axes.step(numbers, [*so_far, *so_far[-1:]], where="post", color=colour_of(1), linewidth=1.6)
     draw_trials(axes, found, lambda trial: trial.number)
     axes.set(xlabel="trial")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -35,11 +43,14 @@ def draw_setting(axes: Any, found: Found, parameter: Parameter) -> None:
         draw_choices(axes, found, parameter)
     else:
         draw_trials(axes, found, lambda trial: number(trial.values.get(parameter.name)))
+        low, high = parameter.values
         if parameter.log:
             axes.set_xscale("log")
             plain_powers(axes.xaxis, parameter.values)
-        elif parameter.kind == "int":
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set_xlim(low / (high / low) ** MARGIN, high * (high / low) ** MARGIN)
+        else:
+            axes.set_xlim(low - MARGIN * (high - low), high + MARGIN * (high - low))
+            axes.xaxis.get_major_locator().set_params(integer=parameter.kind == "int")
 
 
 def draw_choices(axes: Any, found: Found, parameter: Parameter) -> None:
@@ -60,23 +71,24 @@ def draw_choices(axes: Any, found: Found, parameter: Parameter) -> None:
 
 
 def draw_trials(axes: Any, found: Found, across: Callable[[Trial], float | None]) -> None:
-    """A mark for each trial that has a value, and a place; the best one above all others."""
+    """A mark for each trial that has a place: at its value, or, if it failed, at the edge where values are worst."""
     best = found.best()[:1]
-    marked = [
-        (PRUNED, found.of(PRUNED)),
-        (COMPLETE, [trial for trial in found.of(COMPLETE) if trial not in best]),
-        ("best", best),
-    ]
-    drawn = []
-    for name, trials in marked:
-        places = [(across(trial), trial.value) for trial in trials]
-        points = [(x, y) for x, y in places if x is not None and y is not None and math.isfinite(x)]
+    trials = {state: found.of(state) for state in (PRUNED, COMPLETE, FAILED)} | {"best": best}
+    trials[COMPLETE] = [trial for trial in trials[COMPLETE] if trial not in best]
+    is_loss = found.direction == "minimize"
+    drawn: list[float] = []
+    for name, marked in trials.items():
+        places = [(across(trial), float(is_loss) if name == FAILED else trial.value) for trial in marked]
+        points = [(x, y) for x, y in places if x is not None and y is not None]
         points = points[:: math.ceil(len(points) / (4 * MOST_POINTS)) or 1]
         marker, _, size, colour = MARKS[name]
         settings = {"color": colour_of(colour), "markersize": size, "alpha": 1 if name == "best" else 0.75}
-        axes.plot(*(zip(*points, strict=True) if points else ([], [])), marker, **settings)
-        drawn += [y for _, y in points]
-    if drawn and min(drawn) > 0 and max(drawn) > LOGARITHMIC_FROM * min(drawn):
+        if name == FAILED:  # y counts from 0 to 1, whatever the axis says
+            settings |= {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        else:
+            drawn += [y for _, y in points]
+        axes.plot([x for x, _ in points], [y for _, y in points], marker, **settings)
+    if is_loss and drawn and min(drawn) > 0 and max(drawn) > LOGARITHMIC_FROM * min(drawn):
         axes.set_yscale("log")
         plain_powers(axes.yaxis, drawn)
 

@@ -16,9 +16,10 @@ from .records import Record
 from .report import curves, origin, typed
 from .space import Parameter, flags_of
 from .sweep_charts import MARKS, draw_setting, draw_values
-from .told import LEAST, duration, folder_name, short_names, shown
+from .told import LEAST, by_reason, duration, folder_name, short_names, shown
 
-MOST_LISTED, MOST_COMPARED, MOST_FAILED = 10, 5, 20  # trials
+MOST_LISTED, MOST_COMPARED = 10, 5  # trials: in a table, and by their curves
+MOST_REASONS = 20
 
 
 def page_of(folder: Path, found: Found, program: str, naming: Callable[[Path], str]) -> str:
@@ -36,7 +37,7 @@ def page_of(folder: Path, found: Found, program: str, naming: Callable[[Path], s
         tiles(found),
         section("The best trials", best_trials(best[:MOST_LISTED], found), commands(folder, found, program, naming)),
         section("All trials", marks(found), charts(values(found), importances(found)), note(found)),
-        section("Each setting that was searched", charts(*(against(found, one) for one in found.search))),
+        section(f"{found.metric} by each setting", charts(*(against(found, one) for one in found.search))),
         section(f"Learning curves of the best {len(best[:MOST_COMPARED])}", *compared(folder, best[:MOST_COMPARED])),
         section("Trials that failed", failures(found)),
         section("What was searched, and how", space(found), method(found), *where(folder, best[:1])),
@@ -65,12 +66,13 @@ def best_trials(best: Sequence[Trial], found: Found) -> Markup:
         [
             folder_name(trial.number),
             number_of(trial.value),
-            duration(trial.seconds),
+            duration(trial.seconds).replace(" ", "\u00a0"),
             *(shown(trial.values[name]) if name in trial.values else "" for name in names),
         ]
         for trial in best
     ]
-    return table(["trial", found.metric, "time", *names.values()], rows, range(1, 3 + len(names)))
+    texts = {place for place, one in enumerate(found.search, 3) if any(isinstance(value, str) for value in one.values)}
+    return table(["trial", found.metric, "time", *names.values()], rows, {*range(1, 3 + len(names))} - texts)
 
 
 def commands(folder: Path, found: Found, program: str, naming: Callable[[Path], str]) -> Markup:
@@ -89,7 +91,8 @@ def commands(folder: Path, found: Found, program: str, naming: Callable[[Path], 
 
 
 def values(found: Found) -> Markup:
-    return figure(svg(partial(draw_values, found=found), found.metric), title=f"{found.metric}, trial by trial")
+    chart = svg(partial(draw_values, found=found), found.metric)
+    return figure(chart, "The line is the best complete trial so far.", f"{found.metric}, trial by trial")
 
 
 def importances(found: Found) -> Markup:
@@ -97,7 +100,7 @@ def importances(found: Found) -> Markup:
     rows = [(names[name], share, f"{share:.0%}") for name, share in found.importances.items() if name in names]
     if not rows:
         return Markup()
-    caption = "The share of each setting in the differences, as Optuna estimates it from the complete trials."
+    caption = "The share of each setting in the differences between the complete trials, as Optuna estimates it."
     return figure(bars(("setting", "share"), rows), caption, "What mattered")
 
 
@@ -120,7 +123,12 @@ def svg(draw: Callable[[Any], None], title: str) -> Markup:
 
 def marks(found: Found) -> Markup:
     """What the marks of the charts mean."""
-    kinds = {COMPLETE: "complete", "best": "the best one", PRUNED: "pruned, at the best value that it had reached"}
+    kinds = {
+        COMPLETE: "complete",
+        "best": "the best one",
+        PRUNED: "pruned, at the best value that it had reached",
+        FAILED: "failed, at the edge",
+    }
     there = [name for name in kinds if name == "best" or found.of(name)]
     spans = []
     for name in there:
@@ -136,12 +144,11 @@ def compared(folder: Path, best: Sequence[Trial]) -> list[Markup]:
 
 
 def failures(found: Found) -> Markup:
-    failed = found.of(FAILED)
-    if not failed:
+    reasons = by_reason((trial.number, trial.error) for trial in found.of(FAILED))
+    if not reasons:
         return Markup()
-    rows = [[folder_name(trial.number), trial.error] for trial in failed[:MOST_FAILED]]
-    more = [element("p", f"and {len(failed) - MOST_FAILED} more", class_="muted")] if failed[MOST_FAILED:] else []
-    return joined(table(["trial", "reason"], rows), *more)
+    more = [element("p", f"and {len(reasons) - MOST_REASONS} more", class_="muted")] if reasons[MOST_REASONS:] else []
+    return joined(table(["trial", "reason"], reasons[:MOST_REASONS]), *more)
 
 
 def space(found: Found) -> Markup:

@@ -26,6 +26,7 @@ ASKING = ".asking"  # the lock of the one that chooses its next trial
 # Attributes of a trial and, the last one, of the study.
 WORKER, KILLS, SECONDS, ERROR, DEFINITION = "worker", "killed", "seconds", "error", "sweep"
 MOST_KILLS = 3  # after which a trial is resumed
+PLACE_IN_TORCH = re.compile(r"\[enforce fail at [^]]*\] \S+ == \S+ ")  # before what its allocator says
 
 
 @dataclass(frozen=True)
@@ -237,10 +238,11 @@ def reason_in(log: Path, begin: int, program: str) -> str:
         lines = file.read().decode(errors="replace").splitlines()
     told = [line for line in lines if line.startswith(f"{program}: error: ")]
     if told:
-        return told[-1].removeprefix(f"{program}: error: ")
+        return PLACE_IN_TORCH.sub("", told[-1].removeprefix(f"{program}: error: "))
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit|Warning)?: ", line)]
     raised = [line for line in raised if not line.startswith(f"{program}: ")]
-    return (raised or [line for line in lines if line.strip()] or ["it printed nothing"])[-1].strip()
+    reason = (raised or [line for line in lines if line.strip()] or ["it printed nothing"])[-1].strip()
+    return PLACE_IN_TORCH.sub("", reason)
 
 
 def size_of(path: Path) -> int:
