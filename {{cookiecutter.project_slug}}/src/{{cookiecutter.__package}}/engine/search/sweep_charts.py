@@ -15,7 +15,7 @@ from .told import shown
 MARKS = {
     PRUNED: ("x", "\u00d7", 5, 7),
     COMPLETE: ("o", "\u25cf", 5, 0),
-    FAILED: ("|", "|", 9, 3),
+    FAILED: ("^", "\u25b2", 5, 3),
     "best": ("D", "\u25c6", 7, 1),
 }
 LOGARITHMIC_FROM = 10  # times the least value: one bad trial would leave no room for the others

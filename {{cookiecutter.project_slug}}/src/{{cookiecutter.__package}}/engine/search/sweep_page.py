@@ -183,7 +183,7 @@ def method(found: Found) -> Markup:
         ["pruner", "none" if found.pruner.get("name") == "NopPruner" else described(found.pruner)],
     ]
     if found.flags:
-        rows.append(["all trials have", joined(*(element("code", f"{flag} ") for flag in found.flags))])
+        rows.append(["all trials have", joined(*(joined(element("code", flag), " ") for flag in found.flags))])
     return table(["", ""], rows)
 
 
