@@ -88,6 +88,8 @@ def draw_trials(axes: Any, found: Found, across: Callable[[Trial], float | None]
         else:
             drawn += [y for _, y in points]
         axes.plot([x for x, _ in points], [y for _, y in points], marker, **settings)
+    if not drawn:
+        axes.set_yticks([])
     if is_loss and drawn and min(drawn) > 0 and max(drawn) > LOGARITHMIC_FROM * min(drawn):
         axes.set_yscale("log")
         plain_powers(axes.yaxis, drawn)
