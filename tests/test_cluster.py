@@ -335,7 +335,7 @@ def test_two_hosts_share_a_sweep_in_a_database_and_a_killed_one_goes_on(project,
         named = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', f"host{number}"]
         command = ["python", "-m", "lit_project", "sweep", "mine.yaml", "--runs", f"host{number}/runs"]
         words = ["ip", "netns", "exec", hosts[number][0], *named, *command, *LANGUAGE]
-        return running([*words, "--trainer.max_steps=40"], logs[number], cwd=project, env=settings)
+        return running([*words, "--trainer.max_steps=30"], logs[number], cwd=project, env=settings)
 
     def trials(number):
         return sorted(path.name for path in (project / f"host{number}/runs/mine").glob("[0-9][0-9][0-9]"))
@@ -355,7 +355,7 @@ def test_two_hosts_share_a_sweep_in_a_database_and_a_killed_one_goes_on(project,
     assert trials(1)
     assert sorted([*trials(0), *trials(1)]) == ["000", "001", "002", "003"]
     ran = {f"host{number}/runs/mine/{name}" for number in (0, 1) for name in trials(number)}
-    assert all(steps(project / run.partition("/")[0], run.partition("runs/")[2]) == list(range(40)) for run in ran)
+    assert all(steps(project / run.partition("/")[0], run.partition("runs/")[2]) == list(range(30)) for run in ran)
     kept = [json.loads((project / f"host{number}/runs/mine/trials.json").read_text()) for number in (0, 1)]
     assert max(sum(trial["state"] == "complete" for trial in one["trials"]) for one in kept) == 4
     resumed = [run for run in ran if "Goes on from step" in (project / run / "log.txt").read_text()]

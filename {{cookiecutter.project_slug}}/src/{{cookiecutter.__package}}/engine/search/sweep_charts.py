@@ -31,7 +31,7 @@ def draw_values(axes: Any, found: Found) -> None:
     done = [(trial.number, trial.value) for trial in found.of(COMPLETE) if trial.value is not None]
     numbers = [number for number, _ in done] + [trial.number for trial in found.trials[-1:] if done]
     so_far = [*accumulate((value for _, value in done), better)]
-    axes.step(numbers, [*so_far, *so_far[-1:]], where="post", color=colour_of(1), linewidth=1.6)
+    axes.step(numbers, [*so_far, *so_far[-1:]], where="post", color=colour_of(1), linewidth=1.6, zorder=3)
     draw_trials(axes, found, lambda trial: trial.number)
     axes.set(xlabel="trial")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -80,7 +80,7 @@ def draw_trials(axes: Any, found: Found, across: Callable[[Trial], float | None]
     for name, marked in trials.items():
         places = [(across(trial), float(is_loss) if name == FAILED else trial.value) for trial in marked]
         points = [(x, y) for x, y in places if x is not None and y is not None]
-        points = points[:: math.ceil(len(points) / (4 * MOST_POINTS)) or 1]
+        points = points[:: math.ceil(len(points) / MOST_POINTS) or 1]
         marker, _, size, colour = MARKS[name]
         settings = {"color": colour_of(colour), "markersize": size, "alpha": 1 if name == "best" else 0.75}
         if name == FAILED:  # y counts from 0 to 1, whatever the axis says

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import summary
-from .charts import svg_of
+from .charts import MOST_POINTS, svg_of
 from .found import COMPLETE, FAILED, PRUNED, RUNNING, Found, Trial
 from .overview import number_of
 from .page import Markup, bars, charts, details, element, figure, joined, legend, page, section, table, tile
@@ -36,7 +36,7 @@ def page_of(folder: Path, found: Found, program: str, naming: Callable[[Path], s
     content = [
         tiles(found),
         section("The best trials", best_trials(best[:MOST_LISTED], found), commands(folder, found, program, naming)),
-        section("All trials", marks(found), charts(values(found), importances(found)), note(found)),
+        section("All trials", marks(found), charts(values(found), importances(found)), notes(found)),
         section(f"{found.metric} by each setting", charts(*(against(found, one) for one in found.search))),
         section(f"Learning curves of the best {len(best[:MOST_COMPARED])}", *compared(folder, best[:MOST_COMPARED])),
         section("Trials that failed", failures(found)),
@@ -104,11 +104,13 @@ def importances(found: Found) -> Markup:
     return figure(bars(("setting", "share"), rows), caption, "What mattered")
 
 
-def note(found: Found) -> Markup:
-    if found.importances:
-        return Markup()
-    text = f"What mattered is estimated at the end of a sweep, from {LEAST} complete trials on."
-    return element("p", text, class_="muted")
+def notes(found: Found) -> Markup:
+    texts = []
+    if not found.importances:
+        texts.append(f"What mattered is estimated at the end of a sweep, from {LEAST} complete trials on.")
+    if any(len(found.of(state)) > MOST_POINTS for state in (COMPLETE, PRUNED, FAILED)):
+        texts.append(f"Of trials that ended alike, at most {MOST_POINTS} are drawn, evenly chosen, and the best one.")
+    return joined(*(element("p", text, class_="muted") for text in texts))
 
 
 def against(found: Found, parameter: Parameter) -> Markup:
