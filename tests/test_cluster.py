@@ -353,11 +353,12 @@ def test_two_hosts_share_a_sweep_in_a_database_and_a_killed_one_goes_on(project,
         assert [first.returncode, again.returncode] == [0, 0], told()
     assert trials(0)
     assert trials(1)
-    assert sorted([*trials(0), *trials(1)]) == ["000", "001", "002", "003"]
+    numbers = sorted(map(int, [*trials(0), *trials(1)]))
+    assert numbers in ([*range(4)], [*range(5)])  # both may begin the last one at the same moment
     ran = {f"host{number}/runs/mine/{name}" for number in (0, 1) for name in trials(number)}
     assert all(steps(project / run.partition("/")[0], run.partition("runs/")[2]) == list(range(30)) for run in ran)
     kept = [json.loads((project / f"host{number}/runs/mine/trials.json").read_text()) for number in (0, 1)]
-    assert max(sum(trial["state"] == "complete" for trial in one["trials"]) for one in kept) == 4
+    assert max(sum(trial["state"] == "complete" for trial in one["trials"]) for one in kept) == len(numbers)
     resumed = [run for run in ran if "Goes on from step" in (project / run / "log.txt").read_text()]
     assert [run[:5] for run in resumed] == ["host1"]
     password = database.partition("me:")[2].partition("@")[0]

@@ -189,9 +189,10 @@ def test_texts_of_others_stay_texts(payload):
 def searched(text, **changes):
     """The trials of a sweep, in which each text is that one."""
     beside = {"log": False, "step": None, "when": {}}
+    powers = {"kind": "float", "values": [0.001, 1.0], "log": True, "step": None}
     search = [
         {**beside, "name": "x", "kind": "choice", "values": [text, "b"]},
-        {**beside, "name": f"model.{text}", "kind": "float", "values": [0.001, 1.0], "log": True, "when": {"x": [text]}},
+        {**powers, "name": f"model.{text}", "when": {"x": [text]}},
         {**beside, "name": "data.size", "kind": "int", "values": [1, 9], "step": 2},
     ]
     states = ["complete", "pruned", "failed", "complete", "running", "complete"]

@@ -272,8 +272,7 @@ def run_trials(sweep, folder, count, forgets):
         if forgets:
             shared.lock.close()
             shared = trials.Trials(sweep, trials.open_study(sweep, "it", open_storage(None, folder)), folder)
-            left = shared.study.ask().number  # as a kill leaves it: a number without anything
-            assert left == number
+            assert shared._begin() == number  # as a kill leaves it: a number without values
         claimed = shared.claim()
         assert claimed.number == number
         own = optuna.trial.Trial(shared.study, shared.all()[number]._trial_id)
@@ -355,6 +354,17 @@ def test_worker_of_another_host_is_left_its_trial_while_it_lives(tmp_path):
     (tmp_path / trials.WORKERS / "elsewhere-0").mkdir()  # it shares the folder, and has ended
     assert one.claim() == claimed
     one.lock.close()
+
+
+def test_trial_that_another_host_has_just_begun_is_its_own(tmp_path):
+    sweep = sweep_of(trials=2)
+    study = trials.open_study(sweep, "it", open_storage(None, tmp_path))  # which both hosts have in a database
+    one, other = (trials.Trials(sweep, study, tmp_path / name) for name in ("one", "other"))
+    assert one._begin() == 0
+    assert other.claim().number == 1
+    assert one.claim().number == 0
+    for worker in (one, other):
+        worker.lock.close()
 
 
 def test_two_folders_are_told_apart_also_on_hosts_of_one_name(tmp_path):
