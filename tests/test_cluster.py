@@ -1,21 +1,26 @@
-"""Several hosts, for real, on this machine: a SLURM of two nodes, and two network namespaces under torchrun.
+"""Several hosts, for real, on this machine: a SLURM of two nodes, and two network namespaces, under torchrun or with a
+database.
 
 Not part of the default run: `pytest -m cluster --numprocesses 0`. Both need root on Linux; what is missing is
 installed with apt-get.
 """
 
 import csv
+import json
 import os
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import bake_into, needs
+from conftest import bake_into, find_uv, needs
 
 ROOT_REASON = "needs root on Linux: it starts daemons and makes network namespaces"
 pytestmark = [
@@ -286,3 +291,75 @@ def test_killed_worker_on_one_of_two_hosts_is_started_again_and_the_run_ends(pro
     assert steps(project, run) == list(range(60))
     assert "Restored all states" in told()
     assert [path.name for path in (project / "runs").iterdir()] == [run]
+
+
+@pytest.fixture
+def database(hosts):
+    """A PostgreSQL on the first host, with a password; gives its address."""
+    needs("postgres", "postgresql")
+    # Debian's package puts its programs outside the PATH. They refuse to run as root.
+    places = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+    initdb, postgres = (shutil.which(name, path=places) for name in ("initdb", "postgres"))
+    other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    password, log, data = secrets.token_urlsafe(), folder / "log", folder / "data"
+    try:
+        (folder / "password").write_text(password)
+        for path in (folder, folder / "password"):
+            shutil.chown(path, "postgres", "postgres")
+        init = [initdb, "--auth=scram-sha-256", "--username=me", f"--pwfile={folder}/password", "--no-sync", "-D", data]
+        subprocess.run([*other, *init], check=True, capture_output=True, cwd=folder)
+        with (data / "pg_hba.conf").open("a") as allowed:
+            allowed.write("host all all 10.77.0.0/24 scram-sha-256\n")
+        server = [postgres, "-D", data, "-h", "10.77.0.1", "-k", folder, "-F"]
+        with running(["ip", "netns", "exec", hosts[0][0], *other, *server], log, cwd=folder):
+            wait_for(lambda: "ready to accept connections" in log.read_text(), 30, log.read_text)
+            yield f"postgresql://me:{password}@10.77.0.1/postgres"
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_two_hosts_share_a_sweep_in_a_database_and_a_killed_one_goes_on(project, hosts, database, tmp_path):
+    driver = tmp_path / "driver"
+    subprocess.run([find_uv(), "pip", "install", "--quiet", "--target", driver, "psycopg[binary]"], check=True)
+    (project / "mine.yaml").write_text(SWEEP)
+    settings = environment(project, LIT_PROJECT_STORAGE=database)
+    settings["PYTHONPATH"] += f":{driver}"
+    logs = [project / f"host{number}.log" for number in (0, 1)]
+
+    def told():
+        return "\n".join(log.read_text()[-3000:] for log in logs)
+
+    def sweep(number):
+        """That of a host with a network, a name and a folder of its own."""
+        named = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', f"host{number}"]
+        command = ["python", "-m", "lit_project", "sweep", "mine.yaml", "--runs", f"host{number}/runs"]
+        words = ["ip", "netns", "exec", hosts[number][0], *named, *command, *LANGUAGE]
+        return running([*words, "--trainer.max_steps=30"], logs[number], cwd=project, env=settings)
+
+    def trials(number):
+        return sorted(path.name for path in (project / f"host{number}/runs/mine").glob("[0-9][0-9][0-9]"))
+
+    def checkpoints(number):
+        return [*(project / f"host{number}/runs/mine").glob("*/checkpoints/last.ckpt")]
+
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(sweep(number)) for number in (0, 1))
+        wait_for(lambda: checkpoints(0) and checkpoints(1), 120, told)
+        os.kill(second.pid, signal.SIGKILL)
+        second.wait()
+        again = stack.enter_context(sweep(1))
+        wait_for(lambda: all(one.poll() is not None for one in (first, again)), 240, told)
+        assert [first.returncode, again.returncode] == [0, 0], told()
+    assert trials(0)
+    assert trials(1)
+    numbers = sorted(map(int, [*trials(0), *trials(1)]))
+    assert numbers in ([*range(4)], [*range(5)])  # both may begin the last one at the same moment
+    ran = {f"host{number}/runs/mine/{name}" for number in (0, 1) for name in trials(number)}
+    assert all(steps(project / run.partition("/")[0], run.partition("runs/")[2]) == list(range(30)) for run in ran)
+    kept = [json.loads((project / f"host{number}/runs/mine/trials.json").read_text()) for number in (0, 1)]
+    assert max(sum(trial["state"] == "complete" for trial in one["trials"]) for one in kept) == len(numbers)
+    resumed = [run for run in ran if "Goes on from step" in (project / run / "log.txt").read_text()]
+    assert [run[:5] for run in resumed] == ["host1"]
+    password = database.partition("me:")[2].partition("@")[0]
+    assert not any(password in path.read_text(errors="replace") for path in project.rglob("*") if path.is_file())

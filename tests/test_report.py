@@ -15,6 +15,22 @@ pytestmark = pytest.mark.browser
 PAYLOAD = """"'></title></pre><script>console.error('ran')</script><img src=http://127.0.0.1:9/x onerror=alert(1)>"""
 
 
+# All kinds of settings, with trials that are pruned, and some that fail.
+SWEEP = """
+metric: val/loss
+direction: minimize
+trials: 7
+sampler: RandomSampler
+pruner: {name: PercentilePruner, percentile: 30.0, n_startup_trials: 2}
+search:
+  model.optimizer.class_path: {choice: [torch.optim.AdamW, torch.optim.SGD, torch.optim.NAdam]}
+  model.optimizer.init_args.lr: {float: [1e-5, 1e-1], log: true}
+  model.optimizer.init_args.momentum: {float: [0.0, 0.9], when: {model.optimizer.class_path: torch.optim.SGD}}
+  model.network.width: {choice: [8, 4000000]}
+  data.batch_size: {int: [16, 64], step: 16}
+"""
+
+
 def brightness(colour):
     """Of `rgb(1, 2, 3)`: from 0 to 255."""
     return sum(map(float, colour.partition("(")[2].rstrip(")").split(",")[:3])) / 3
@@ -49,7 +65,9 @@ def bakes(tmp_path_factory, python):
         project = bake_into(tmp_path_factory.mktemp(task), task=task, logger="csv")
         fit = ["fit", *SHORT, "--trainer.log_every_n_steps=1"]
         commands = [[*fit, "--run=first"], ["test", "--run=first", *SHORT], ["report", "first"]]
-        commands += [[*fit, "--run=second"], ["report", "first", "second"]] if task == "vision" else []
+        if task == "vision":
+            (project / "mine.yaml").write_text(SWEEP)
+            commands += [[*fit, "--run=second"], ["report", "first", "second"], ["sweep", "mine.yaml", *SHORT]]
         # In one process, which imports torch once.
         code = f"from lit_project.__main__ import main\nfor command in {commands}: main(command)"
         run([python, "-c", code], project)
@@ -64,6 +82,13 @@ def test_report_is_seen_on_every_screen(browser, bakes, task):
 
 def test_report_of_several_runs_is_seen_on_every_screen(browser, bakes):
     look_everywhere(browser, bakes["vision"] / "runs/report.html", figures=3)
+
+
+def test_report_of_a_sweep_is_seen_on_every_screen(browser, bakes):
+    page = bakes["vision"] / "runs/mine/report.html"
+    look_everywhere(browser, page, figures=1 + 5 + 2)
+    text = page.read_text()
+    assert all(word in text for word in ("trials complete", "pruned", "can't allocate memory"))
 
 
 def test_nothing_that_a_run_holds_is_executed(browser, bakes, python):

@@ -186,6 +186,74 @@ def test_texts_of_others_stay_texts(payload):
     report(other.name, "again", "--output", "both.html")
 
 
+def searched(text, **changes):
+    """The trials of a sweep, in which each text is that one."""
+    beside = {"log": False, "step": None, "when": {}}
+    powers = {"kind": "float", "values": [0.001, 1.0], "log": True, "step": None}
+    search = [
+        {**beside, "name": "x", "kind": "choice", "values": [text, "b"]},
+        {**powers, "name": f"model.{text}", "when": {"x": [text]}},
+        {**beside, "name": "data.size", "kind": "int", "values": [1, 9], "step": 2},
+    ]
+    states = ["complete", "pruned", "failed", "complete", "running", "complete"]
+    trials = [
+        {
+            "number": number,
+            "state": state,
+            "value": None if state in ("failed", "running") else 10.0 ** (number % 4),
+            "seconds": 10.0 * number,
+            "values": {"x": text, f"model.{text}": 0.01 * (number + 1), "data.size": number},
+            "error": text if state == "failed" else "",
+        }
+        for number, state in enumerate(states)
+    ]
+    named = {"name": text, text: text}
+    kept = {"metric": text, "direction": "minimize", "sampler": named, "pruner": named, "seed": 0, "flags": [text]}
+    importances = {"x": 0.75, f"model.{text}": 0.25}
+    folder = Path("runs/mine")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sweep.yaml").write_text("trials: 6\n")
+    (folder / "trials.json").write_text(
+        json.dumps({**kept, "search": search, "trials": trials, "importances": importances, **changes})
+    )
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_texts_of_a_sweep_stay_texts(payload):
+    searched(payload)
+    found, _ = report("mine")
+    assert found.texts.count(payload) > 8
+
+
+def test_report_of_a_sweep_has_what_was_found(trained):
+    searched("a")
+    for number in (0, 5):
+        shutil.copytree("runs/one", f"runs/mine/{number:03}")
+    found, text = report("mine")
+    assert "1.000 a, best of trial 000" in text
+    assert "3 trials complete 1 trial pruned 1 trial failed 1 trial running" in text
+    assert "trial a time x a size 000 1.000" in text
+    assert "lit-project fit --config runs/mine/000/config.yaml lit-project test --run mine/000" in text
+    assert "lit-project fit a --x=a --model.a=0.01 --data.size=0" in text
+    assert "What mattered setting share x 75% a 25%" in text
+    assert "0.001 to 1, by its logarithm; only if x is a" in text
+    assert "Learning curves of the best 3 mine/000 mine/005 mine/003" in text
+    assert found.tags.count("svg") == 1 + 3 + len(charts.panels_of([Path("runs/one")]))
+
+
+def test_trials_that_make_no_sense_cost_a_sweep_its_page_and_nothing_else(trained, refused):
+    for changes in ({"search": [{"name": "x"}]}, {"trials": [[]]}, {"sampler": 1}, {"importances": {"x": "much"}}):
+        searched("a", **changes)
+        if "importances" not in changes:
+            assert "there is no run 'mine'" in refused("report", "mine")
+    report("mine")
+    for number in (0, 1):
+        shutil.copytree("runs/one", f"runs/mine/{number:03}")
+    Path("runs/mine/trials.json").write_text("{")
+    _, text = report("mine")
+    assert "2 runs compared" in text
+
+
 def test_a_policy_forbids_scripts_and_the_network(trained):
     report("one")
     text = Path("runs/one/report.html").read_text()

@@ -16,7 +16,7 @@ import yaml
 from lit_project.__main__ import main
 from lit_project.engine.command import assigned
 from lit_project.engine.errors import RunError
-from lit_project.engine.search import endings, replica, space, sweep_file, trials
+from lit_project.engine.search import endings, replica, space, storage, sweep_file, trials
 from lit_project.engine.search.storage import JOURNAL, open_storage
 from lit_project.engine.search.told import short_names
 
@@ -154,12 +154,23 @@ def test_trials_are_found_by_their_name_alone(refused):
     main(["predict", "--run", "mine/000"])
 
 
-def test_trial_that_fails_is_recorded_with_its_line_and_the_sweep_goes_on():
-    printed = swept(written(search={LR: {"choice": [1e30, 0.01]}}, sampler="GridSampler"))
-    assert sorted(states()) == ["COMPLETE", "FAIL"]
-    failed = next(trial for trial in study().trials if trial.state.name == "FAIL")
-    assert failed.user_attrs["error"].startswith("the loss is ")
-    assert f"{failed.number:03} failed: the loss is " in printed
+def test_trials_that_fail_are_recorded_with_their_lines_and_the_sweep_goes_on(monkeypatch):
+    search = {LR: {"choice": [1e30, 0.01]}, WIDTH: {"choice": [8, 4_000_000]}}  # layers of a million gigabytes
+    printed = " ".join(swept(written(search=search, sampler="GridSampler", trials=4)).split())
+    assert sorted(states()) == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
+    reasons = [trial.user_attrs.get("error", "") for trial in study().trials]
+    (diverged,) = [number for number, reason in enumerate(reasons) if reason.startswith("the loss is ")]
+    assert f"{diverged:03} failed: the loss is " in printed
+    larger = [f"{number:03}" for number, reason in enumerate(reasons) if "can't allocate memory: you tried" in reason]
+    assert f"{larger[0]}, {larger[1]} failed: the model is larger than the memory: DefaultCPUAllocator: " in printed
+    page = Path("runs/mine/report.html")
+    assert f"Report: {page.resolve()}" in printed
+    for text in (f"{larger[0]}, {larger[1]}", "the loss is ", "trials failed"):
+        assert text in page.read_text()
+    page.unlink()
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as where it is not installed
+    main(["report", "mine"])
+    assert "the loss is " in page.read_text()
 
 
 @posix
@@ -183,18 +194,20 @@ def test_killed_trial_goes_on_three_times_and_then_has_failed():
 
 @posix
 def test_sweep_that_is_asked_to_stop_saves_its_trial_and_goes_on_with_it():
-    file = written(trials=1, fixed={**FIXED, "trainer.max_epochs": 4, "trainer.limit_train_batches": 40})
+    file = written(trials=2, fixed={**FIXED, "trainer.max_epochs": 4, "trainer.limit_train_batches": 40})
     process = started(file)
-    while not Path("runs/mine/000/checkpoints/last.ckpt").exists():
+    while not Path("runs/mine/001/checkpoints/last.ckpt").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert "Stopped by SIGTERM; the same command goes on" in process.communicate()[0]
     assert process.returncode == 128 + signal.SIGTERM
-    assert states() == ["RUNNING"]
-    assert "0 trials there, 1 under way" in swept(file)
-    assert states() == ["COMPLETE"]
-    assert "Goes on from step" in Path("runs/mine/000/log.txt").read_text()
-    assert "killed" not in study().trials[0].user_attrs
+    assert states() == ["COMPLETE", "RUNNING"]
+    assert "trial running" in Path("runs/mine/report.html").read_text()
+    assert "1 trial there, 1 under way" in swept(file)
+    assert states() == ["COMPLETE"] * 2
+    assert "trial running" not in Path("runs/mine/report.html").read_text()
+    assert "Goes on from step" in Path("runs/mine/001/log.txt").read_text()
+    assert "killed" not in study().trials[1].user_attrs
 
 
 # Holds the lock of a trial's run, as the process of a killed sweep may, and tells that it does.
@@ -259,8 +272,7 @@ def run_trials(sweep, folder, count, forgets):
         if forgets:
             shared.lock.close()
             shared = trials.Trials(sweep, trials.open_study(sweep, "it", open_storage(None, folder)), folder)
-            left = shared.study.ask().number  # as a kill leaves it: a number without anything
-            assert left == number
+            assert shared._begin() == number  # as a kill leaves it: a number without values
         claimed = shared.claim()
         assert claimed.number == number
         own = optuna.trial.Trial(shared.study, shared.all()[number]._trial_id)
@@ -344,6 +356,17 @@ def test_worker_of_another_host_is_left_its_trial_while_it_lives(tmp_path):
     one.lock.close()
 
 
+def test_trial_that_another_host_has_just_begun_is_its_own(tmp_path):
+    sweep = sweep_of(trials=2)
+    study = trials.open_study(sweep, "it", open_storage(None, tmp_path))  # which both hosts have in a database
+    one, other = (trials.Trials(sweep, study, tmp_path / name) for name in ("one", "other"))
+    assert one._begin() == 0
+    assert other.claim().number == 1
+    assert one.claim().number == 0
+    for worker in (one, other):
+        worker.lock.close()
+
+
 def test_two_folders_are_told_apart_also_on_hosts_of_one_name(tmp_path):
     names = [trials.new_worker(tmp_path / folder) for folder in ("one", "other")]
     assert len({name for name, _ in names}) == 2
@@ -392,6 +415,22 @@ def test_address_of_a_database_is_kept_without_its_password(refused):
     told = refused("sweep", written(storage="nosuch://me:secret@host/db"))
     assert "secret" not in told
     assert not any("secret" in path.read_text() for path in Path("runs").rglob("*.yaml"))
+
+
+def test_hosts_that_make_the_tables_of_a_database_at_once_try_again(monkeypatch):
+    said = ['duplicate key value violates "x"', 'relation "studies" already exists']
+
+    def get_storage(address):
+        if said:
+            raise ValueError(said.pop())
+        return address
+
+    monkeypatch.setattr(optuna.storages, "get_storage", get_storage)
+    monkeypatch.setattr(storage, "SECONDS_BETWEEN_HOSTS", 0)
+    assert open_storage("postgresql://host/name", Path()) == "postgresql://host/name"
+    said.append("connection refused")
+    with pytest.raises(RunError, match="cannot be used: connection refused"):
+        open_storage("postgresql://host/name", Path())
 
 
 def test_error_that_is_no_mistake_is_told_by_the_last_line_of_its_traceback(tmp_path):

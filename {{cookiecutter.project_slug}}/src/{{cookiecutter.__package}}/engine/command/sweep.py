@@ -14,14 +14,14 @@ from ..errors import RunError
 from ..saving.atomic import make_folder, write_text
 from ..saving.runs import SWEEP
 from ..saving.secrets import masked, without_secrets
-from ..search import space, told
+from ..search import found, space, told
 from ..search.assignment import Assignment
 from ..search.endings import LOG
 from ..search.storage import JOURNAL, open_storage
 from ..search.sweep_file import Sweep, read
 from ..search.trials import Trials, open_study
 from ..search.wandb_file import wandb_sweep
-from . import configurations
+from . import configurations, report
 from .arguments import FlagParser, RunFlags, naming, split_run_flags
 from .pool import Job, Pool, flags_of_fit, folder_of, refuse_what_no_pool_takes
 from .project import Project
@@ -126,8 +126,20 @@ class Search:
         if not is_begun:
             self.open(settings)
         self.say_beginning()
-        self.pool.work(self.next_job, self.end)
-        print("\n".join(told.summary(self.trials, self.project.program, lambda run: naming(run, self.project))))
+        try:
+            self.pool.work(self.next_job, self.end)
+            print("\n".join(told.summary(self.trials, self.project.program, lambda run: naming(run, self.project))))
+        finally:  # of a sweep that was stopped too
+            self.write_report()
+
+    def write_report(self) -> None:
+        """Write the sweep's page, once a trial has ended. No sweep fails because there is no room for it."""
+        found.write(self.trials, told.importances(self.trials))
+        if (sweep := found.read(self.folder)) and sweep.has_ended():
+            try:
+                report.write(report.of_sweep(self.folder, sweep, self.project), self.folder / report.FILE)
+            except RunError as error:
+                print(f"{self.project.program}: {error}", file=sys.stderr)
 
     def open(self, settings: dict[str, Any]) -> None:
         """Join the sweep in its folder, or begin it; RunError if another one has begun there."""
@@ -142,8 +154,8 @@ class Search:
         """Look at all settings that trials may have, and whether the metric is logged; RunError if not."""
         bases = [[*self.sweep.flags, *space.flags_of(chosen)] for chosen in space.probes(self.sweep.search)]
         monitor, mode = self.sweep.metric, self.sweep.mode
-        found = self.pool.check(bases, Assignment(metric=monitor, mode=mode))
-        if found["keeps_best"]:  # best.ckpt is the one with the best value of the metric
+        seen = self.pool.check(bases, Assignment(metric=monitor, mode=mode))
+        if seen["keeps_best"]:  # best.ckpt is the one with the best value of the metric
             self.own_flags = [f"--best_checkpoint.monitor={monitor}", f"--best_checkpoint.mode={mode}"]
 
     def say_beginning(self) -> None:
@@ -181,6 +193,7 @@ class Search:
             print(f"{time.strftime('%H:%M:%S')} {job.folder.name} was killed, and goes on")
         else:
             print(told.line(ended, self.trials))
+            found.write(self.trials, {})
 
 
 def refuse_lost_study(study: Any, folder: Path) -> None:

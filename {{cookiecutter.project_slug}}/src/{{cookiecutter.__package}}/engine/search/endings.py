@@ -9,6 +9,7 @@ from ..training.signals import STOPPING
 
 LOG = "log.txt"  # in a run's folder: what its processes print
 MOST_KILLS = 3  # after which a run is resumed
+PLACE_IN_TORCH = re.compile(r"\[enforce fail at [^]]*\] \S+ == \S+ ")  # before what its allocator says
 
 
 def is_signal(code: int) -> bool:
@@ -41,10 +42,11 @@ def reason_in(log: Path, begin: int, program: str) -> str:
         lines = file.read().decode(errors="replace").splitlines()
     told = [line for line in lines if line.startswith(f"{program}: error: ")]
     if told:
-        return told[-1].removeprefix(f"{program}: error: ")
+        return PLACE_IN_TORCH.sub("", told[-1].removeprefix(f"{program}: error: "))
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit|Warning)?: ", line)]
     raised = [line for line in raised if not line.startswith(f"{program}: ")]
-    return (raised or [line for line in lines if line.strip()] or ["it printed nothing"])[-1].strip()
+    reason = (raised or [line for line in lines if line.strip()] or ["it printed nothing"])[-1].strip()
+    return PLACE_IN_TORCH.sub("", reason)
 
 
 def size_of(path: Path) -> int:

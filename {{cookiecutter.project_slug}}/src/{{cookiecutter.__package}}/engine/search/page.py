@@ -28,6 +28,7 @@ body { margin: 0 auto; padding: 1rem clamp(.8rem, 3vw, 2.5rem) 4rem; max-width: 
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .6rem 0 .2rem; overflow-wrap: anywhere }
 h2 { font-size: 1.15rem; margin: 2.4rem 0 .8rem; padding-top: 1.2rem; border-top: 1px solid var(--grid) }
 h3 { font-size: 1rem; margin: 0 0 .4rem; overflow-wrap: anywhere }
+.wide + h3 { margin-top: 1.4rem }
 p { margin: .3rem 0; max-width: 70ch }
 .muted { color: var(--muted); font-size: .9rem }
 small { display: block; color: var(--muted); font-size: .85rem }
@@ -167,7 +168,8 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
 def bars(heading: Sequence[str], rows: Sequence[tuple[str, float, str]]) -> Markup:
     """A table of names with values from zero on, each as a bar and as a text."""
     most = max((value for _, value, _ in rows), default=0) or 1
-    lines = [element("tr", *(element("th", cell) for cell in (heading[0], "", heading[1])))]
+    names = element("th", heading[0]), element("th"), element("th", heading[1], class_="n")
+    lines = [element("tr", *names)]
     for name, value, text in rows:
         bar = element("span", class_="bar", style=f"width:{100 * max(value, 0) / most:.1f}%")
         cells = element("td", name), element("td", bar, class_="bars"), element("td", text, class_="n")

@@ -146,10 +146,14 @@ def mean_rate(points: Pairs) -> float:
 
 def command_of(manifest: dict[str, Any]) -> Markup:
     command = manifest.get("command")
-    if not isinstance(command, str):
-        return Markup()
+    return typed(command) if isinstance(command, str) else Markup()
+
+
+def typed(*commands: str) -> Markup:
+    """Commands, each in a line of its own."""
     # A line may end between two words, and not behind the hyphens of a flag.
-    return element("pre", *(joined(element("span", word), " ") for word in command.split(" ")), class_="command")
+    lines = [joined(*(joined(element("span", word), " ") for word in command.split(" "))) for command in commands]
+    return element("pre", Markup("\n".join(lines)), class_="command")
 
 
 def changed_settings(kept: dict[str, Any]) -> Markup:

@@ -1,6 +1,8 @@
 """Where the trials of a sweep are kept: a file in its folder, or a database that several hosts reach."""
 
 import os
+import random
+import re
 import time
 import warnings
 from pathlib import Path
@@ -13,6 +15,9 @@ from . import library
 
 JOURNAL = "study.journal"
 SECONDS_BETWEEN_TRIES = 0.002
+# What databases say if several hosts that begin a sweep make its tables at once, of which one succeeds.
+MADE_AT_ONCE = re.compile("already exists|duplicate key", re.IGNORECASE)
+TRIES, SECONDS_BETWEEN_HOSTS = 20, 0.2
 
 
 class JournalLock:
@@ -69,12 +74,17 @@ def open_storage(address: str | None, folder: Path) -> Any:
         path = folder / JOURNAL
         backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=JournalLock(path))
         return optuna.storages.JournalStorage(backend)
-    try:
-        return optuna.storages.get_storage(address)
-    except ImportError as error:
-        driver = getattr(error.__cause__, "name", None) or getattr(error.__context__, "name", None)
-        hint = f"uv add {driver}" if driver else ""
-        raise RunError(f"storage: the driver of that database is not installed: {driver or error}", hint) from error
-    except Exception as error:  # each database has its own
-        reason = str(without_secrets(str(error))).partition("\n")[0]
-        raise RunError(f"storage {without_secrets(address)} cannot be used: {reason}") from error
+    for _ in range(TRIES):
+        try:
+            return optuna.storages.get_storage(address)
+        except ImportError as error:
+            driver = getattr(error.__cause__, "name", None) or getattr(error.__context__, "name", None)
+            hint = f"uv add {driver}" if driver else ""
+            what = f"storage: the driver of that database is not installed: {driver or error}"
+            raise RunError(what, hint) from error
+        except Exception as error:  # each database has its own
+            reason = str(without_secrets(str(error))).partition("\n")[0]
+            if not MADE_AT_ONCE.search(reason):
+                break
+            time.sleep(SECONDS_BETWEEN_HOSTS * (1 + random.random()))
+    raise RunError(f"storage {without_secrets(address)} cannot be used: {reason}")

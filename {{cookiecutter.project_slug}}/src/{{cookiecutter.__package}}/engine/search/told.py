@@ -1,8 +1,9 @@
 """What a sweep prints: a line for each trial, and at its end a table of the best ones."""
 
+import math
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from .trials import ERROR, SECONDS, WORKER, Trials
 
 WIDTH = 80
 NARROWEST = 6  # column of a value
-SHOWN = 5  # trials in the table
+SHOWN = 5  # trials in the table, and reasons why some have failed
+NAMED = 3  # of the trials that have failed for one reason
 LEAST = 5  # trials from which on there is something to estimate
 
 
@@ -54,17 +56,17 @@ def summary(trials: Trials, program: str, naming: Callable[[Path], str]) -> list
     counts = {name: sum(trial.state.name == state for trial in every) for state, name in STATES.items()}
     lines = ["", ", ".join(f"{number} {name}" for name, number in counts.items() if number or name == "complete")]
     failed = [trial for trial in every if trial.state.name == "FAIL"]
-    for trial in failed[:SHOWN]:
-        text = f"{folder_name(trial.number)} failed: {trial.user_attrs.get(ERROR, '')}"
-        lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    lines += [f"  and {len(failed) - SHOWN} more" for _ in failed[SHOWN : SHOWN + 1]]
+    reasons = by_reason((trial.number, trial.user_attrs.get(ERROR, "")) for trial in failed)
+    for names, reason in reasons[:SHOWN]:
+        lines += textwrap.wrap(f"{names} failed: {reason}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    lines += [f"  and for {count(len(reasons) - SHOWN, 'other reason')}" for _ in reasons[SHOWN : SHOWN + 1]]
     if failed:
         lines += [f"  see {trials.folder / folder_name(failed[0].number) / LOG}"]
     if not done:
         return lines
-    found = importances(trials)
+    found, short = importances(trials), short_names(trials.sweep.search)
     if found:
-        lines += [cut("What mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))]
+        lines += [cut("What mattered: " + ", ".join(f"{short[name]} {share:.0%}" for name, share in found.items()))]
     lines += ["", *table(done[:SHOWN], trials.sweep), ""]
     run = trials.folder / folder_name(done[0].number)
     if not run.exists():  # hosts that share a database alone
@@ -74,6 +76,16 @@ def summary(trials: Trials, program: str, naming: Callable[[Path], str]) -> list
         f"Repeat:      {program} fit --config {run / 'config.yaml'}",
         f"Next:        {program} test {naming(run)}",
     ]
+
+
+def by_reason(failed: Iterable[tuple[int, str]]) -> list[tuple[str, str]]:
+    """Which trials have failed, and why: a line for each reason, the most frequent one first."""
+    reasons: dict[str, list[str]] = {}
+    for number, reason in failed:
+        reasons.setdefault(reason, []).append(folder_name(number))
+    more = {reason: f" and {len(names) - NAMED} more" if names[NAMED:] else "" for reason, names in reasons.items()}
+    ranked = sorted(reasons.items(), key=lambda entry: -len(entry[1]))
+    return [(", ".join(names[:NAMED]) + more[reason], reason) for reason, names in ranked]
 
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "under way elsewhere"}
@@ -99,14 +111,13 @@ def best(trials: Trials) -> list[Any]:
 
 def importances(trials: Trials) -> dict[str, float]:
     """How much each parameter mattered, as Optuna estimates it; nothing for too few trials."""
-    names = short_names(trials.sweep.search)
     if len(best(trials)) < LEAST:
         return {}
     try:
         found = library.optuna().importance.get_param_importances(trials.study)
     except (RuntimeError, ValueError):
         return {}
-    return {names[name]: share for name, share in found.items() if name in names}
+    return {name: share for name, share in found.items() if math.isfinite(share)}
 
 
 def short_names(parameters: Sequence[Parameter]) -> dict[str, str]:

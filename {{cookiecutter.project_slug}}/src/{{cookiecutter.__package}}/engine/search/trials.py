@@ -70,7 +70,15 @@ class Trials:
                 return self._prepare(abandoned[0].number)
             if self._is_enough(trials):
                 return None
-            return self._prepare(self.study.ask().number)
+            return self._prepare(self._begin())
+
+    def _begin(self) -> int:
+        """The number of a new trial. It has its worker from the first moment: without one, any host would take it."""
+        optuna = library.optuna()
+        running = optuna.trial.TrialState.RUNNING
+        self.study.add_trial(optuna.trial.create_trial(state=running, user_attrs={WORKER: self.worker}))
+        own = [trial.number for trial in self.all() if trial.user_attrs.get(WORKER) == self.worker]
+        return max(own)
 
     def _prepare(self, number: int) -> Claimed:
         """Take a trial, and give it its values unless it has them."""
@@ -88,8 +96,8 @@ class Trials:
         """Whether nobody runs a trial that has begun."""
         if trial.state.name != "RUNNING" or trial.number in self.running:
             return False
-        worker = trial.user_attrs.get(WORKER, self.worker)
-        return worker == self.worker or is_gone(self.folder / WORKERS / worker)
+        worker = trial.user_attrs[WORKER]
+        return bool(worker == self.worker or is_gone(self.folder / WORKERS / worker))
 
     def _is_enough(self, trials: list[Any]) -> bool:
         """Whether no other trial is to begin, by their number or by the time that all have taken together."""
