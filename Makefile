@@ -1,5 +1,5 @@
 # Thin: each recipe is a command of README.md.
-.PHONY: demo test test-cluster test-browser
+.PHONY: demo test test-cluster test-browser recording examples
 
 UV = python3 tools/uv.py
 
@@ -16,3 +16,9 @@ test-cluster:
 
 test-browser:
 	$(UV) run pytest -m browser --numprocesses 0
+
+recording:
+	$(UV) run python tools/record.py
+
+examples:
+	$(UV) run python tools/examples.py build/examples
