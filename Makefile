@@ -1,5 +1,5 @@
 # Thin: each recipe is a command of README.md.
-.PHONY: demo docs docs-serve test test-cluster test-browser
+.PHONY: demo docs docs-serve examples recording test test-cluster test-browser
 
 UV = python3 tools/uv.py
 export NO_MKDOCS_2_WARNING = 1 # its note about its successor, at each build
@@ -23,3 +23,9 @@ test-cluster:
 
 test-browser:
 	$(UV) run pytest -m browser --numprocesses 0
+
+recording:
+	$(UV) run python tools/record.py
+
+examples:
+	$(UV) run python tools/examples.py build/examples

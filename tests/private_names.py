@@ -58,6 +58,7 @@ TAKEN = {
     "_train_time_interval": "pytorch_lightning.callbacks.ModelCheckpoint",
     "_results": "pytorch_lightning.Trainer",
     "_state_dicts": "pytorch_lightning.utilities.combined_loader.CombinedLoader",
+    "_wandb_init": "pytorch_lightning.loggers.WandbLogger",
     "_storage": "optuna.study.Study",
     "_study_id": "optuna.study.Study",
     "_subclasses": "torch",

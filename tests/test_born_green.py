@@ -5,6 +5,8 @@ from itertools import combinations, product
 import pytest
 from conftest import CHOICES, OWN_TESTS, assert_checks_pass, bake_into, find_uv, run
 
+from tools import examples
+
 
 def pairs(row):
     """Every two answers of a row: {((option, answer), (option, answer)), ...}."""
@@ -15,9 +17,19 @@ EVERYTHING = [dict(zip(CHOICES, answers, strict=True)) for answers in product(*C
 EVERY_PAIR = set().union(*map(pairs, EVERYTHING))
 
 
+# The answers of the example repositories: those to all questions but the task are the first ones.
+EXAMPLES = [
+    {option: task if option == "task" else CHOICES[option][0] for option in CHOICES} for task in CHOICES["task"]
+]
+
+
 def pairwise():
-    """Rows of answers in which every two answers meet at least once: always the next row with most new pairs."""
-    rows, missing = [], set(EVERY_PAIR)
+    """Rows of answers in which every two answers meet at least once.
+
+    They begin with the examples; the next row is always one that has most new pairs.
+    """
+    rows = list(EXAMPLES)
+    missing = EVERY_PAIR - set().union(*map(pairs, rows))
     while missing:
         rows.append(max(EVERYTHING, key=lambda row: len(pairs(row) & missing)))
         missing -= pairs(rows[-1])
@@ -41,9 +53,9 @@ def test_rows_are_a_cover_of_all_pairs():
 
 # As on another machine: the project's own source is not on the path.
 FROM_WHEEL = """
-import sys
+import importlib, sys
 sys.path = [sys.argv[1], *(folder for folder in sys.path if not folder.endswith("src"))]
-from lit_project.__main__ import main
+main = importlib.import_module(f"{sys.argv[2]}.__main__").main
 assert main.__code__.co_filename.startswith(sys.argv[1])
 main(["fit", "--preset", "cpu", "--print_config"])
 """
@@ -51,13 +63,13 @@ main(["fit", "--preset", "cpu", "--print_config"])
 
 @pytest.mark.parametrize("answers", ALL)
 def test_baked_project_is_green(tmp_path, python, tools, answers):
-    project = bake_into(tmp_path, **answers)
+    project = examples.bake(answers["task"], tmp_path) if answers in EXAMPLES else bake_into(tmp_path, **answers)
     assert_checks_pass(project)
     run([find_uv(), "build", "--quiet"], project)
     (wheel,) = (project / "dist").glob("*.whl")
     installed = project / "installed"
     run([find_uv(), "pip", "install", "--quiet", "--no-deps", "--target", installed, wheel], project)
-    assert "precision: 32-true" in run([python, "-c", FROM_WHEEL, installed], project)
+    assert "precision: 32-true" in run([python, "-c", FROM_WHEEL, installed, project.name.replace("-", "_")], project)
     assert " passed" in run([python, *OWN_TESTS], project)
 
 

@@ -1,6 +1,7 @@
-"""The steps of CONTRIBUTING.md, followed for a toy task."""
+"""The steps of CONTRIBUTING.md, followed for a toy task, and what it says of a release."""
 
 import json
+import re
 import shutil
 
 from conftest import OWN_TESTS, PROJECT, ROOT, assert_checks_pass, bake_into, run
@@ -41,3 +42,14 @@ def test_task_is_added_in_the_steps_of_contributing(tmp_path, python, tools):
     assert "A linear map that learns to add" in (project / "README.md").read_text()
     assert_checks_pass(project)
     assert " passed" in run([python, *OWN_TESTS], project)
+
+
+def test_release_has_notes_that_name_every_command():
+    version = json.loads((ROOT / "cookiecutter.json").read_text())["_version"]
+    notes = (ROOT / f".github/releases/v{version}.md").read_text(encoding="utf-8")
+    dispatch = PROJECT / "src/{{cookiecutter.__package}}/engine/command/dispatch.py"
+    commands = re.findall(r'^    "(\w+)": "', dispatch.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) > 10
+    assert not [command for command in commands if f"`{command}`" not in notes]
+    assert all(chapter in notes for chapter in ("What is in it", "What is known not to work", "What was not tested"))
+    assert f"gh release create v{version} " in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -37,6 +37,12 @@ def test_guide_for_programs_names_files_and_commands_that_exist(project):
     assert "ALLOWED = [" in (package / "__init__.py").read_text()
 
 
+def test_first_page_of_the_documentation_names_the_others(project):
+    pages = {path.name for path in (project / "docs").glob("*.md")} - {"README.md"}
+    assert pages
+    assert pages == set(re.findall(r"\]\(([\w-]+\.md)\)", (project / "docs/README.md").read_text(encoding="utf-8")))
+
+
 def test_debugger_starts_commands_that_exist(project):
     launch = json.loads((project / ".vscode/launch.json").read_text())
     own = [one["args"] for one in launch["configurations"] if one["module"] == "ada_lace"]

@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
-from conftest import ROOT, bake_into, find_uv, run
+import yaml
+from conftest import CHOICES, PROJECT, ROOT, bake_into, find_uv, run
+from private_names import TAKEN
 
 # By the beginning of a command: where it is run instead, since it takes minutes, other hosts or this person's git.
 ELSEWHERE = {
@@ -64,12 +67,68 @@ def test_other_tasks_readmes_differ_by_one_flag(tmp_path, python, task):
         assert "trainer:" in run([python, "-m", "lit_project", *words, "--print_config"], project)
 
 
-def test_two_commands_of_the_template_s_readme_bake_a_project(tmp_path):
-    install, bake = commands(ROOT / "README.md")[:2]
-    assert (install, bake) == ("pip install cookiecutter", "cookiecutter gh:org/lit-template")
-    subprocess.run([find_uv(), "venv", "--quiet", "--seed", "--python", sys.executable, tmp_path / "env"], check=True)
-    script = f"{install} --quiet --disable-pip-version-check && {bake.replace('gh:org/lit-template', str(ROOT))}"
-    path = f"{tmp_path / 'env' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path)}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_first_command_of_the_template_s_readme_bakes_a_project_on_a_machine_that_has_uv_alone(tmp_path):
+    command = commands(ROOT / "README.md")[0]
+    assert command == "uvx cookiecutter gh:org/lit-template"
+    # No settings, packages or cache of whoever runs the tests; only how this machine reaches a registry.
+    path = os.pathsep.join([str(Path(find_uv()).parent), "/usr/bin", "/bin"])
+    own = {"VIRTUAL_ENV", "PYTHONPATH", "UV_CACHE_DIR", "COOKIECUTTER_CONFIG"}
+    kept = {name: text for name, text in os.environ.items() if name not in own and not name.startswith("XDG_")}
+    environment = {**kept, "PATH": path, "HOME": str(tmp_path / "home"), "UV_PYTHON": sys.executable}
+    script = command.replace("gh:org/lit-template", str(ROOT))
     subprocess.run(["sh", "-c", script], input="\n" * 8, cwd=tmp_path, env=environment, text=True, check=True)
     assert Path(tmp_path, "lit-project/README.md").is_file()
+
+
+def bounds(name):
+    """The first and the last minor release of a package that a project allows: ("2.6", "2.13")."""
+    (versions,) = re.findall(rf'^    "{name}>=([\d.]+),<(\d+)\.(\d+)"', PYPROJECT, re.MULTILINE)
+    lowest, major, minor = versions
+    return ".".join(lowest.split(".")[:2]), f"{major}.{int(minor) - 1}"
+
+
+PYPROJECT = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_badges_name_the_versions_that_tests_run_with():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    pythons = workflow["jobs"]["bakes"]["strategy"]["matrix"]["python"]
+    assert f"badge/Python-{pythons[0]}_to_{pythons[-1]}-" in README
+    assert f"badge/torch-{'_to_'.join(bounds('torch'))}-" in README
+    assert f"badge/Lightning-{'_to_'.join(sorted(set(bounds('pytorch-lightning'))))}-" in README
+    assert "lit-template/actions/workflows/test.yml/badge.svg" in README
+
+
+def test_figures_that_speak_against_the_template_are_true():
+    """Those of "Why not": the first two within a fifth, the others as docs/speed.md has them."""
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in PROJECT.glob("src/*/engine/**/*.py"))
+    told = int(re.search(r"some ([\d,]+) lines", README)[1].replace(",", ""))
+    assert abs(told - lines) < 0.2 * lines
+    told = int(re.search(r"some (\d+) private names", README)[1])
+    assert abs(told - len(TAKEN)) < 0.2 * len(TAKEN)
+    speed = (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+    shares = [re.search(rf"^\| {task} \|.*\| ([\d.]+) \| [\d.]+ \|$", speed, re.MULTILINE)[1] for task in TASKS]
+    assert re.findall(r"\b0\.\d\d\b(?=[^|]*measured)", README) == shares
+
+
+TASKS = ("regression", "vision", "language")
+
+
+def test_links_lead_to_files_that_are_there_and_threads_have_their_numbers():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)\s]+)\)", text)
+        inside = [unquote(link.partition("#")[0]) for link in links if "://" not in link]
+        assert inside
+        assert not [link for link in inside if not (ROOT / link).exists()]
+    threads = re.findall(r"\[#(\d+)\]\(https://github.com/[\w.-]+/[\w.-]+/(?:issues|pull)/(\d+)\)", README)
+    assert len(threads) == len(re.findall(r"\[#", README)) > 10
+    assert all(shown == linked for shown, linked in threads)
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_readme_links_each_example(task):
+    assert f"[{task}](https://github.com/org/lit-example-{task})" in README

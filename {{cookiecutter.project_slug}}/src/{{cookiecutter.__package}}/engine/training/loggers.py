@@ -159,6 +159,7 @@ class WandbRun(WandbLogger):
 
     @property
     def experiment(self) -> Any:
+        self._wandb_init.pop("anonymous", None)  # Lightning sets it to None, and W&B warns of it nevertheless
         words, sys.argv = sys.argv, masked(sys.argv)
         try:
             return super().experiment
