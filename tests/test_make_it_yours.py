@@ -379,13 +379,13 @@ def test_runs_lie_where_the_flag_or_the_environment_says(plain, tmp_path):
 WALKS = ["Your own data", "Your own network", "Your own LightningModule"]
 
 
-def section_of(readme, heading):
-    _, _, rest = readme.partition(f"\n### {heading}\n")
+def section_of(page, heading):
+    _, _, rest = page.partition(f"\n## {heading}\n")
     return re.split(r"\n##+ ", rest)[0]
 
 
 def write(project, block):
-    """Write a block of the README to the file that its first line names."""
+    """Write a block of the page to the file that its first line names."""
     path, text = re.fullmatch(r"# (\S+)\n(.*)", block, re.DOTALL).groups()
     (project / path).write_text(text, encoding="utf-8")
 
@@ -414,12 +414,12 @@ def carry_out(team, line):
         run(words, team.project)
 
 
-def test_walks_of_the_readme_work_as_they_are_written(tmp_path, python):
+def test_walks_work_as_they_are_written(tmp_path, python):
     with Team(tmp_path, python, None, "regression") as team:
-        readme = (team.project / "README.md").read_text(encoding="utf-8")
+        page = (team.project / "docs/make-it-yours.md").read_text(encoding="utf-8")
         for heading in WALKS:
             done = []
-            for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", section_of(readme, heading), re.DOTALL | re.M):
+            for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", section_of(page, heading), re.DOTALL | re.M):
                 done.append(language)
                 if language in ("python", "yaml"):
                     write(team.project, block)

@@ -1,4 +1,4 @@
-"""A project from Python, as its README says: a trained model, a training, whole commands, and the notebook."""
+"""A project from Python, as docs/python.md says: a trained model, a training, whole commands, and the notebook."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from conftest import CHOICES, PROGRAMS, bake_into, run
 
 COMMAND = ["-m", "lit_project"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-# By task: the Trainer's settings in README, shorter ones, and those as flags.
+# By task: the Trainer's settings on that page, shorter ones, and those as flags.
 SHORTER = {
     "regression": ("max_epochs=100", "max_epochs=20"),
     "vision": ("max_epochs=30", "max_epochs=3"),
@@ -25,15 +25,14 @@ assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in sav
 
 
 def blocks(project):
-    """The Python of README's chapter."""
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    chapter = re.search(r"^## Use it from Python\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)[1]
-    return re.findall(r"^```python\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL)
+    """The Python of its page."""
+    page = (project / "docs/python.md").read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module", params=CHOICES["task"])
 def trained(request, tmp_path_factory, python):
-    """A project with a short run `first`, and the code in its README, as short."""
+    """A project with a short run `first`, and the code of that page, as short."""
     task = request.param
     project = bake_into(tmp_path_factory.mktemp(task), task=task, logger="csv")
     whole, short = SHORTER[task]

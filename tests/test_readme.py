@@ -1,4 +1,4 @@
-"""The commands of both READMEs, taken out of them and run."""
+"""The commands of both READMEs and of a project's other pages, taken out of them and run."""
 
 import os
 import re
@@ -24,14 +24,23 @@ ELSEWHERE = {
 SHARDED = "--preset fsdp --preset cpu --trainer.devices 2 --trainer.max_epochs 1"
 
 
-def commands(readme):
-    """The lines of its shell blocks, continued ones joined, comments left out."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def commands(*pages):
+    """The lines of their shell blocks, continued ones joined, comments left out."""
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [line.partition(" #")[0].strip() for line in lines if line.strip()]
 
 
-def test_every_command_of_a_project_s_readme_does_what_it_says(tmp_path, python, tools, monkeypatch):
+def pages_of(project):
+    """README.md, and the pages in docs/ in the order in which it names them."""
+    readme = project / "README.md"
+    named = re.findall(r"^\| \[[^]]+\]\((docs/\S+\.md)\)", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(project / name for name in named) == sorted(project.glob("docs/*.md"))
+    return [readme, *(project / name for name in named)]
+
+
+def test_every_command_of_a_project_s_pages_does_what_it_says(tmp_path, python, tools, monkeypatch):
     project = bake_into(tmp_path, task="regression", logger="csv")
     # What an installation of the project would put there.
     folder = tmp_path / "bin"
@@ -41,7 +50,8 @@ def test_every_command_of_a_project_s_readme_does_what_it_says(tmp_path, python,
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
     done = []
-    for command in commands(project / "README.md"):
+    typed = commands(*pages_of(project))
+    for command in typed:
         if any(command.startswith(beginning) for beginning in ELSEWHERE):
             continue
         if " merge " in command:  # of a run in shards
@@ -50,17 +60,15 @@ def test_every_command_of_a_project_s_readme_does_what_it_says(tmp_path, python,
         run(["sh", "-c", command], project)
         done.append(command)
     assert len(done) >= 8
-    assert all(
-        any(command.startswith(beginning) for command in commands(project / "README.md")) for beginning in ELSEWHERE
-    )
+    assert all(any(command.startswith(beginning) for command in typed) for beginning in ELSEWHERE)
     assert (project / "runs/first/predictions.pt").is_file()
     assert (project / ".git/hooks/pre-commit").is_file()
 
 
 @pytest.mark.parametrize("task", ["vision", "language", "blank"])
-def test_other_tasks_readmes_differ_by_one_flag(tmp_path, python, task):
+def test_other_tasks_pages_differ_by_one_flag(tmp_path, python, task):
     project = bake_into(tmp_path, task=task, logger="csv")
-    flags = [line for line in commands(project / "README.md") if "--model" in line or "--data" in line]
+    flags = [line for line in commands(*pages_of(project)) if "--model" in line or "--data" in line]
     assert flags
     for line in flags:
         words = line.removeprefix("uv run lit-project ").split()

@@ -94,15 +94,15 @@ def class_paths(settings):
         yield from class_paths(part)
 
 
-def test_short_names_in_configurations_are_registered_and_in_the_readme():
+def test_short_names_in_configurations_are_registered_and_documented():
     text = (PROJECT / "src/{{cookiecutter.__package}}/engine/command/registry.py").read_text(encoding="utf-8")
     registered = set(re.search(r"for kind in \((.+?)\)", text)[1].split(", "))
     configs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES if "configs" in path.parts]
     short = {name for settings in configs for name in class_paths(settings) if "." not in name}
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    pages = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "README.md", *PROJECT.glob("docs/*.md")))
     assert len(configs) > 20
     assert short <= registered
-    assert {name for name in registered if f"`{name}`" in readme} == registered
+    assert {name for name in registered if f"`{name}`" in pages} == registered
 
 
 def test_hook_that_promotes_knows_no_option_by_name():

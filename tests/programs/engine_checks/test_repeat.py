@@ -189,7 +189,7 @@ def test_data_module_without_folds_and_one_without_a_test_are_found_out():
     parts = Parts(load_parts().model, Old)
     with pytest.raises(RunError, match=r"the DataModule in data.py has no argument fold") as refusal:
         assigned.refuse_missing_arguments(parts, ["fold", "folds"])
-    assert "README.md" in refusal.value.hint
+    assert "docs/search.md" in refusal.value.hint
     assert assigned.measures_of(parts) == ["validate"]
     assert assigned.measures_of(load_parts()) == ["validate", "test"]
 

@@ -133,7 +133,8 @@ def method_of(owner: object, file: str, method: str, question: str) -> Callable[
     name = method.partition("(")[0]
     if found := getattr(owner, name, None):
         return found
-    raise RunError(f"{file} has no {name}, which {question} needs", f"{method} in {file}; README.md says what it does")
+    hint = f"{method} in {file}; docs/make-it-yours.md says what it does"
+    raise RunError(f"{file} has no {name}, which {question} needs", hint)
 
 
 def lift_limits(trainer: Namespace) -> None:

@@ -129,7 +129,7 @@ def probe(assignment: Assignment, project: Project) -> None:
 def refuse_missing_arguments(parts: Parts, needed: Sequence[str]) -> None:
     known = inspect.signature(parts.data).parameters
     if absent := [name for name in needed if name not in known]:
-        hint = "give it fold and folds, as README.md says under `Repeat a training`; or --seeds"
+        hint = "give it fold and folds, as docs/search.md says; or --seeds"
         raise RunError(f"the DataModule in data.py has no argument {absent[0]}", hint)
 
 
