@@ -17,7 +17,8 @@ import yaml
 from conftest import last, same
 from lit_project.__main__ import load_parts, main
 from lit_project.engine.command import assigned
-from lit_project.engine.command.pool import Pool
+from lit_project.engine.command.arguments import RunFlags
+from lit_project.engine.command.pool import Pool, flags_of_fit
 from lit_project.engine.command.project import Parts
 from lit_project.engine.errors import RunError
 from lit_project.engine.search import estimates
@@ -237,6 +238,14 @@ held = acquire(Path({folder!r}), "", "")
 print("holds", flush=True)
 sys.stdin.read()
 """
+
+
+def test_run_that_init_from_names_lies_beside_the_folder_of_the_repetitions():
+    Path("runs/first").mkdir(parents=True)
+    Path("runs/first/config.yaml").write_text("seed_everything: 0")
+    flags = RunFlags(Path("runs"), None, False, None, "first", True)
+    assert flags_of_fit(flags) == [f"--init_from={Path('runs/first')}", "--init_partial"]
+    assert flags_of_fit(flags._replace(init_from="best.ckpt")) == ["--init_from=best.ckpt", "--init_partial"]
 
 
 def test_line_ends_with_the_last_metric_that_has_room():

@@ -76,6 +76,6 @@ def write(folder: Path, repetitions: Sequence[Repetition]) -> None:
     """Keep the table, with numbers in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", "runs", *Estimate._fields])
+    writer.writerow(["metric", "runs", "mean", "deviation", "low", "high"])
     writer.writerows([name, count, *one] for name, (count, one) in estimates(repetitions).items())
     write_text(folder / FILE, text.getvalue())
