@@ -3,6 +3,7 @@
 In a browser, `pytest -m browser --numprocesses 0`: on a telephone and on a screen, light and dark.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from tools import reference
 
 DOCS = ROOT / "docs"
 TEXTS = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
+# Not `--quiet`, with which MkDocs counts no warnings.
+BUILD = [sys.executable, "-m", "mkdocs", "build"]
 FOLLOWED = [name for name, text in TEXTS.items() if any(block.is_run for block in blocks(text))]
 
 
@@ -25,12 +28,23 @@ FOLLOWED = [name for name, text in TEXTS.items() if any(block.is_run for block i
 def site(tmp_path_factory):
     pytest.importorskip("mkdocs", reason="Material for MkDocs needs Python 3.11")
     folder = tmp_path_factory.mktemp("site")
-    run([sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder], ROOT, NO_MKDOCS_2_WARNING="1")
+    run([*BUILD, "--site-dir", folder], ROOT)
     return folder
 
 
 def test_site_is_built_strictly(site):
     assert (site / "index.html").is_file()
+
+
+def test_dead_links_and_lost_pages_are_errors(site, tmp_path):
+    template = tmp_path / "template"
+    shutil.copytree(ROOT, template, ignore=shutil.ignore_patterns("build", ".*", "tests", "site"))
+    (template / "docs/lost.md").write_text("# Lost\n")
+    with (template / "docs/errors.md").open("a", encoding="utf-8") as page:
+        page.write("\n[page](nowhere.md) [anchor](speed.md#nowhere) [host](/speed/)\n")
+    printed = run(BUILD, template, code=1)
+    for told in ("lost.md", "'nowhere.md'", "'#nowhere'", "'/speed/'", "Aborted with 4 warnings in strict mode!"):
+        assert told in printed
 
 
 def test_text_is_spelled_rightly():
@@ -163,15 +177,14 @@ KINDS += ["reference/presets/", "how-to/recipes/", "how-to/recipes/images/", "pr
 
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", KINDS)
-def test_page_is_seen_on_every_screen(browser, served, tmp_path, kind):
-    for width in (400, 1280):
-        for scheme in ("light", "dark"):
-            seen = browser.look(f"{served}/{kind}", width, scheme, tmp_path / f"{width}-{scheme}.png")
-            assert not [url for url in seen["requests"] if not url.startswith(served)]
-            assert seen["told"] == []
-            assert seen["wide"] <= 0
-            dark = sum(map(int, seen["colours"][1].partition("(")[2].rstrip(")").split(",")[:3])) < 3 * 128
-            assert dark == (scheme == "dark")
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1280, "dark")])
+def test_page_is_seen_on_every_screen(browser, served, tmp_path, kind, width, scheme):
+    seen = browser.look(f"{served}/{kind}", width, scheme, tmp_path / f"{width}-{scheme}.png")
+    assert not [url for url in seen["requests"] if not url.startswith(served)]
+    assert seen["told"] == []
+    assert seen["wide"] <= 0
+    dark = sum(map(int, seen["colours"][1].partition("(")[2].rstrip(")").split(",")[:3])) < 3 * 128
+    assert dark == (scheme == "dark")
 
 
 @pytest.mark.browser

@@ -74,7 +74,8 @@ def recipe(name: str) -> str:
     readme = (folder / "README.md").read_text(encoding="utf-8").replace("../../docs/", "../../")
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix in LANGUAGES]
     files = [folded(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
-    return "\n\n".join([readme.rstrip(), "## Its files", *files]) + "\n"
+    # Not searched: a word of a setting would find them before the page that says what it means.
+    return "\n\n".join([readme.rstrip(), "## Its files { data-search-exclude }", *files]) + "\n"
 
 
 def folded(name: str, text: str) -> str:

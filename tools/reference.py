@@ -28,11 +28,12 @@ WORDS = {"string": "text", "boolean": "true or false", "object": "settings", "ar
 INTRO = """# Settings
 
 Each setting is a line of `configs/default.yaml`, or of a file that `--config` names, and a flag:
-`--model.network.width 32`. If a setting is given twice, the later one wins. The file of each task:
+`--model.network.width 32`. If a setting is given twice, the later one wins. `lit-project schema` writes all of this page
+for an editor, which then completes and checks such files.
 
-<!-- insert defaults -->
+## The file of each task { data-search-exclude }
 
-`lit-project schema` writes all that follows for an editor, which then completes and checks these files."""
+<!-- insert defaults -->"""
 DIFFERS = "default by task"
 TRAINER = "Arguments of Lightning's Trainer, with its own words, defaults and types."
 # Runs in the environment of projects, in one process, which imports the libraries once: of the first one the help of
