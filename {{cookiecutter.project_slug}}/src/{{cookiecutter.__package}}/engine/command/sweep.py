@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any
