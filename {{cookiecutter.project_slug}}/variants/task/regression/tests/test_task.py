@@ -83,7 +83,7 @@ def test_splits_and_batches_depend_on_the_seed_alone():
 
 @pytest.mark.parametrize("changes", [{"fold": 5}, {"fold": -1}, {"folds": 1}, {"folds": 212}])
 def test_impossible_fold_is_refused(changes):
-    with pytest.raises(RunError, match=f"{list(changes)[0]} is"):
+    with pytest.raises(RunError, match=f"{next(iter(changes))} is"):
         prepared(**changes)
 
 
