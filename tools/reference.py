@@ -28,8 +28,8 @@ WORDS = {"string": "text", "boolean": "true or false", "object": "settings", "ar
 INTRO = """# Settings
 
 Each setting is a line of `configs/default.yaml`, or of a file that `--config` names, and a flag:
-`--model.network.width 32`. If a setting is given twice, the later one wins. `lit-project schema` writes all of this page
-for an editor, which then completes and checks such files.
+`--model.network.width 32`. If a setting is given twice, the later one wins. `lit-project schema` writes all of this
+page for an editor, which then completes and checks such files.
 
 ## The file of each task { data-search-exclude }
 
