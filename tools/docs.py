@@ -32,8 +32,14 @@ LINK = re.compile(
 )
 
 
-def on_pre_build(config: MkDocsConfig) -> None:
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add to the navigation, below Reference, the pages of a project that mkdocs.yml does not name."""
     project_pages.cache_clear()
+    places = [place_of(source) for source in project_pages()]
+    named = json.dumps(config.nav)
+    (reference,) = (part["Reference"] for part in config.nav if "Reference" in part)
+    reference.extend(place for place in places if place and f'"{place}"' not in named)
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -109,6 +115,8 @@ def place_of(source: str) -> str | None:
     """Where a file of a project stands in the site, if it does."""
     if source == "README.md":
         return "project/index.md"
+    if source == "docs/README.md":
+        return "project/guides.md"
     if source.endswith("engine/README.md"):
         return "reference/engine.md"
     return f"project/{source[5:]}" if source.startswith("docs/") else None
@@ -137,14 +145,17 @@ def relinked(text: str, source: str, place: str) -> str:
 
 
 def section(title: str, place: str) -> str:
-    """What stands below a heading in a project's pages, up to the next heading, for a page of the site."""
-    pages = project_pages().items()
-    found = [
-        relinked(text, source, place) for source, page in pages for heading, text in sections(page) if heading == title
-    ]
+    """What stands below a heading in a project's pages, up to the next heading, for a page of the site.
+
+    If the README says in short what a page in docs/ says in full, it is that of docs/.
+    """
+    chapters = {source: dict(sections(text)) for source, text in project_pages().items()}
+    found = {source: of_page[title] for source, of_page in chapters.items() if title in of_page}
+    found = {source: text for source, text in found.items() if source != "README.md"} or found
     if len(found) != 1:
         raise PluginError(f"{place}: {len(found)} headings in the pages of a project are {title!r}")
-    return found[0]
+    ((source, text),) = found.items()
+    return relinked(text, source, place)
 
 
 def sections(text: str) -> list[tuple[str, str]]:
