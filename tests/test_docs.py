@@ -171,7 +171,7 @@ def served(site):
 
 
 # One of each kind.
-KINDS = ["", "reference/questions/", "reference/commands/", "reference/settings/", "reference/contract/", "speed/"]
+KINDS = ["", "reference/questions/", "reference/commands/", "reference/settings/", "project/make-it-yours/", "speed/"]
 KINDS += ["reference/presets/", "how-to/recipes/", "how-to/recipes/images/", "project/scale/", "errors/"]
 
 
