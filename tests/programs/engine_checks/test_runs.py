@@ -359,6 +359,15 @@ def test_settings_are_named_by_what_tells_them_apart():
     assert differing(RECORDS)[:1] == ["model.opt.lr"]
 
 
+def test_arguments_of_a_class_that_some_runs_lack_are_left_out():
+    own = {"trainer.strategy.class_path": "DDPStrategy", "trainer.strategy.init_args.static_graph": True}
+    one, other = ({"opt.class_path": name, "opt.init_args.lr": lr} for name, lr in (("SGD", 0.1), ("Adam", 0.2)))
+    records = [Record("a", Path("a")), Record("b", Path("b"))]
+    records[0].settings, records[1].settings = one | own, other | {"trainer.strategy": "auto"}
+    names = ["trainer.strategy", "trainer.strategy.class_path", "opt.class_path", "opt.init_args.lr"]
+    assert differing(records) == names
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_no_line_is_wider_than_it_may_be(width):
     cells = ["short", "long" * 30, "漢字" * 30, "e\u0301" * 5]

@@ -17,7 +17,14 @@ def differing(records: Sequence[Record]) -> list[str]:
     found: set[str] = set()
     for record in records[1:]:
         found |= different_in(records[0].settings, record.settings)
+    found = {name for name in found if not is_of_a_class_that_some_lack(name, records)}
     return sorted(found, key=lambda name: (place_of(name), name))
+
+
+def is_of_a_class_that_some_lack(name: str, records: Sequence[Record]) -> bool:
+    """Whether it is an argument where other runs have no class, such as 27 of DDPStrategy beside `auto`."""
+    owner, is_argument, _ = name.partition(".init_args.")
+    return bool(is_argument) and any(f"{owner}.class_path" not in record.settings for record in records)
 
 
 def different_in(one: dict[str, Any], other: dict[str, Any]) -> set[str]:

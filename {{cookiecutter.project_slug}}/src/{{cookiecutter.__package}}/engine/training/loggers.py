@@ -136,7 +136,8 @@ def wandb_logger(run: Path, project: str, first_step: int | None) -> Logger:
         mode=mode,
         id=wandb_id(run),
         resume="allow",
-        settings=wandb.Settings(quiet=True),  # without a copy of metrics.csv at the end, in 25 lines
+        # quiet: without a copy of metrics.csv at the end, in 25 lines. Offline, no address needs to be told.
+        settings=wandb.Settings(quiet=True, silent=mode == "offline"),
     )
 
 
