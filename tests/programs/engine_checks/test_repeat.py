@@ -62,7 +62,7 @@ def test_seeds_are_trained_and_tested_as_runs_with_their_own_seed(calm, monkeypa
     values = [measured(f"seeds/00{seed}")["test/accuracy"] for seed in (0, 1)]
     assert f"{statistics.mean(values):.4f}" in printed
     assert max(map(len, printed.splitlines())) <= max(80, len(f"Repeat:      {folder}/runs/seeds: 2 seeds"))
-    assert "there is no training yet" in refused("predict")  # none of them is the newest run by itself
+    assert "there is no run yet" in refused("predict")  # none of them is the newest run by itself
     assert "seeds is a training with its repetitions" in refused("predict", "--run", "seeds")
     main(["fit", "--runs=others", "--run=one", "--seed_everything=1", *FLAGS])
     assert same(last("seeds/001")["state_dict"], last("../others/one")["state_dict"])

@@ -92,7 +92,7 @@ def test_warmup_of_a_training_without_a_length_is_refused(short, monkeypatch, re
     loader = torch.utils.data.DataLoader(Endless(), batch_size=8)
     monkeypatch.setattr(DataModule, "train_dataloader", lambda self: loader)
     flags = [flag for flag in short if "limit_train_batches" not in flag]
-    assert "try: give --trainer.max_steps" in refused("fit", *flags)
+    assert "try: --trainer.max_steps" in refused("fit", *flags)
 
 
 class Endless(torch.utils.data.IterableDataset):

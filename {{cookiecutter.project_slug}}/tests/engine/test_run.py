@@ -92,7 +92,7 @@ def test_module_is_the_same_command():
         ([], "fit"),
         (["fti"], "fit"),
         (["memory", "--trainer.precisio=16"], "--trainer.precision"),
-        (["test"], "start one with fit"),
+        (["test"], "there is no run yet"),
         (["test", "--run", "missing"], "no run 'missing'"),
         (["test", "--ckpt_path", "missing.ckpt"], "no checkpoint missing.ckpt"),
     ],
