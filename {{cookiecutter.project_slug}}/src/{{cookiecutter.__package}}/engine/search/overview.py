@@ -36,12 +36,18 @@ def columns_of(records: Sequence[Record]) -> list[Column]:
         cells = [number_of(record.tests.get(name)) for record in records]
         columns.append(Column(name, cells, 3 if place == 0 else 8))
     for place, name in enumerate(names):
-        cells = ["" if record.runs else setting(record, name) for record in records]
+        cells = ["" if record.runs else in_few_digits(record, name) for record in records]
         is_number = all(isinstance(record.settings.get(name), int | float | None) for record in single)
         columns.append(Column(shorter[name], cells, 4 + (place > 2) * 5 + place, is_number))
     if any(commits):
         columns.append(column("commit", lambda one: one.commit, 5 if len(commits) > 1 else 10, False))
     return columns
+
+
+def in_few_digits(record: Record, name: str) -> str:
+    """A setting as text: what a sweep has drawn has 16 digits."""
+    value = record.settings.get(name)
+    return f"{value:.4g}" if isinstance(value, float) else setting(record, name)
 
 
 def ordered_tests(records: Sequence[Record], best: Sequence[str]) -> list[str]:
