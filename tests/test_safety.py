@@ -41,8 +41,8 @@ def test_no_secret_reaches_the_run_folder(tmp_path, python, monkeypatch, logger)
     project = bake_into(tmp_path, task="vision", logger=logger)
     data = project / "src/lit_project/data.py"
     more = 'seed: int, api_token: str = "", password: str = "", headers: dict | None = None, mirror: str = ""\n    )'
-    text = data.read_text()
-    assert text.count(last := "seed: int,\n    )") == 1
+    text, last = data.read_text(), "seed: int,\n    )"
+    assert text.count(last) == 1
     data.write_text(text.replace(last, more))
     for command in (["init"], ["remote", "add", "origin", "https://me:CANARY-remote@127.0.0.1/a/b.git"]):
         subprocess.run(["git", *command], cwd=project, check=True, capture_output=True)
