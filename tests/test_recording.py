@@ -6,7 +6,7 @@ import time
 from xml.etree import ElementTree
 
 import pytest
-from conftest import PROGRAMS, ROOT, needs
+from conftest import ROOT
 from test_demo import recipe
 
 PICTURE = ROOT / "docs/demo.svg"
@@ -47,18 +47,12 @@ def test_terminal_is_drawn_as_it_is_seen(tmp_path):
 
 
 @pytest.mark.browser
-def test_browser_plays_it_as_a_picture_of_a_page(tmp_path):
-    needs("chromium", "chromium")
-    sys.path.insert(0, str(PROGRAMS))
-    from browser import Browser
-
+def test_browser_plays_it_as_a_picture_of_a_page(tmp_path, browser):
     page = tmp_path / "page.html"
     page.write_text(f'<img src="{PICTURE.as_uri()}">')
-    with Browser() as browser:
-        seen = browser.look(page, 800, "light", tmp_path / "first.png")
-        assert seen["told"] == []
-        screens = set()
-        for _ in range(8):
-            screens.add(browser("Page.captureScreenshot")["data"])
-            time.sleep(0.5)
+    assert browser.look(page.as_uri(), 800, "light", tmp_path / "first.png")["told"] == []
+    screens = set()
+    for _ in range(8):
+        screens.add(browser("Page.captureScreenshot")["data"])
+        time.sleep(0.5)
     assert len(screens) > 2
