@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 from conftest import ROOT, bake_into, run
-from team import Commands
+from team import Commands, patch
 
 BLOCK = re.compile(
     r'^(?P<indent> *)(?:<!-- (?P<note>[^\n]*) -->\n+ *)?```(?P<language>\w*)(?: title="(?P<title>.+?)")?[^\n]*\n'
@@ -90,7 +90,7 @@ class Reader:
     def follow(self, block):
         """Do what a block shows."""
         if block.language == "diff":
-            self.patch(block)
+            patch(self.at / block.title, block.text)
         elif block.title:
             path = self.at / block.title
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,16 +103,6 @@ class Reader:
             for line in lines:
                 self.type(line)
             self.type(last, int(ends[1]) if ends else 0)
-
-    def patch(self, block):
-        """Replace the lines with a minus by those with a plus that follow them."""
-        path = self.at / block.title
-        content = path.read_text(encoding="utf-8")
-        for change in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", block.text, re.MULTILINE):
-            old, new = (re.sub(r"^[-+]", "", lines, flags=re.MULTILINE) for lines in change)
-            assert content.count(old) == 1, f"{path} has not once: {old}"
-            content = content.replace(old, new)
-        path.write_text(content, encoding="utf-8")
 
     def type(self, line, code=0):
         """Type a line. The template is this checkout, and what needs no shell is run without importing torch anew."""

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -120,6 +121,18 @@ class Team(Commands):
                 written = sum(line.startswith("+ ") for line in difflib.ndiff(*lines))
                 counts |= {str(path.relative_to(PACKAGE)): written} if written else {}
         return counts
+
+
+def patch(path, changes):
+    """Replace the lines of a file with a minus by those with a plus that follow them."""
+    content = path.read_text(encoding="utf-8")
+    found = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", changes, re.MULTILINE)
+    assert found
+    for change in found:
+        old, new = (re.sub(r"^[-+]", "", lines, flags=re.MULTILINE) for lines in change)
+        assert content.count(old) == 1, f"{path} has not once: {old}"
+        content = content.replace(old, new)
+    path.write_text(content, encoding="utf-8")
 
 
 def files_of(project):

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 from conftest import OWN_TESTS, ROOT, measured, run
-from team import ON_CPU, PACKAGE, QUIET, Team
+from team import ON_CPU, PACKAGE, QUIET, Team, patch
 
 TEAMS = ROOT / "tests/teams"
 TWO = ["--trainer.devices=2"]
@@ -384,23 +384,10 @@ def section_of(page, heading):
     return re.split(r"\n##+ ", rest)[0]
 
 
-def write(project, block):
-    """Write a block of the page to the file that its first line names."""
+def file_of(project, block):
+    """The file that the first line of a block names, and what stands below that line."""
     path, text = re.fullmatch(r"# (\S+)\n(.*)", block, re.DOTALL).groups()
-    (project / path).write_text(text, encoding="utf-8")
-
-
-def patch(project, block):
-    """Replace the lines with a minus by those with a plus that follow them."""
-    path, text = re.fullmatch(r"# (\S+)\n(.*)", block, re.DOTALL).groups()
-    content = (project / path).read_text(encoding="utf-8")
-    changes = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", text, re.MULTILINE)
-    assert changes
-    for change in changes:
-        old, new = (re.sub(r"^[-+]", "", lines, flags=re.MULTILINE) for lines in change)
-        assert content.count(old) == 1, f"{path} has not once: {old}"
-        content = content.replace(old, new)
-    (project / path).write_text(content, encoding="utf-8")
+    return project / path, text
 
 
 def carry_out(team, line):
@@ -422,9 +409,10 @@ def test_walks_work_as_they_are_written(tmp_path, python):
             for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", section_of(page, heading), re.DOTALL | re.M):
                 done.append(language)
                 if language in ("python", "yaml"):
-                    write(team.project, block)
+                    path, text = file_of(team.project, block)
+                    path.write_text(text, encoding="utf-8")
                 elif language == "diff":
-                    patch(team.project, block)
+                    patch(*file_of(team.project, block))
                 else:
                     assert language == "console"
                     lines = [line[2:] for line in block.splitlines() if line.startswith("$ ")]

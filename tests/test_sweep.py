@@ -17,7 +17,8 @@ LITTLE += ["--trainer.max_steps=-1", "--trainer.val_check_interval=1.0"]
 def sweep_kills(tmp_path, python):
     """Runs the program of that name in a baked project, with another seed each time; returns what it printed."""
     project = bake_into(tmp_path, task="vision", logger="csv")
-    shutil.copy(PROGRAMS / "sweep_kills.py", project)
+    for name in ("sweep_kills.py", "engine_checks/processes_below.py"):
+        shutil.copy(PROGRAMS / name, project)
 
     def killed(kills, *whos):
         printed = run([python, "sweep_kills.py", str(random.randrange(2**32)), str(kills), *whos], project)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import optuna
 import torch
+from processes_below import children
 
 SWEEP = """
 metric: val/loss
@@ -43,19 +44,6 @@ def start(name):
     command = [sys.executable, "-m", "lit_project", "sweep", "kills.yaml", "--run", name]
     with open(f"{name}.log", "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def children(process):
-    """The processes below this one, each before its own children."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    below = {}
-    for line in listed.splitlines():
-        child, parent = map(int, line.split())
-        below.setdefault(parent, []).append(child)
-    found = [process]
-    for one in found:
-        found += below.get(one, [])
-    return found[1:]
 
 
 def kill(sweep, kind):

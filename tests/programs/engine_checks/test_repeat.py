@@ -23,6 +23,7 @@ from lit_project.engine.command.project import Parts
 from lit_project.engine.errors import RunError
 from lit_project.engine.search import estimates
 from lit_project.engine.search.repetitions import CLAIMS, Repetition, Repetitions
+from processes_below import children
 
 FLAGS = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=12", "--last_checkpoint.every_n_steps=4"]
 FLAGS += ["--trainer.limit_val_batches=2", "--trainer.limit_test_batches=4"]
@@ -85,19 +86,6 @@ def test_table_is_kept_and_printed_again_without_a_training(calm, monkeypatch, c
     assert float(rows["test/loss"]["mean"]) == pytest.approx(statistics.mean(values))
     assert float(rows["test/loss"]["deviation"]) == pytest.approx(statistics.stdev(values))
     assert float(rows["test/loss"]["high"]) > max(values)
-
-
-def children(process):
-    """The processes below this one, each before its own children."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    below = {}
-    for line in listed.splitlines():
-        child, parent = map(int, line.split())
-        below.setdefault(parent, []).append(child)
-    found = [process]
-    for one in found:
-        found += below.get(one, [])
-    return found[1:]
 
 
 def wait_for(path, process):
