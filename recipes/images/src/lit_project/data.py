@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 
-from .engine.errors import RunError, require
+from .engine.errors import RunError
 from .engine.training.batches import Batches, SizedDataset
+from .engine.training.folds import refuse_impossible_fold
 from .engine.training.inputs import Inputs, files_of
 from .engine.training.random_streams import batch_generator
 
@@ -84,8 +85,7 @@ class DataModule(pl.LightningDataModule):
         self.folder = Path(folder, "pictures")
         self.checked = Path(folder, "checked.json")
         self.max_rejected = max_rejected
-        require(folds=folds, at_least=2)
-        require(fold=fold, at_least=0, below=folds)
+        refuse_impossible_fold(fold, folds)
         begin, end = 0.0, val_fraction
         if fold is not None:
             begin, end = ((1 - test_fraction) * one / folds for one in (fold, fold + 1))

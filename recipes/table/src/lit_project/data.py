@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from .engine.errors import RunError, require
+from .engine.errors import RunError
 from .engine.training.batches import Batches, SizedDataset
+from .engine.training.folds import refuse_impossible_fold
 from .engine.training.inputs import Inputs, numbers, rows_of
 
 FEATURES = ("age", "sex", "bmi", "blood_pressure", "cholesterol", "ldl", "hdl", "triglycerides", "glucose")
@@ -63,8 +64,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.file = Path(folder, "patients.csv")
         self.max_rejected = max_rejected
-        require(folds=folds, at_least=2)
-        require(fold=fold, at_least=0, below=folds)
+        refuse_impossible_fold(fold, folds)
         begin, end = 0.0, val_fraction
         if fold is not None:
             begin, end = ((1 - test_fraction) * one / folds for one in (fold, fold + 1))

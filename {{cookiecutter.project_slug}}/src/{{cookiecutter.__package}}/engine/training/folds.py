@@ -1,11 +1,18 @@
 """Cross-validation: which part of the training data one of several trainings does not see."""
 
+import math
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Subset
 
 from ..errors import require
+
+
+def refuse_impossible_fold(fold: int | None, folds: int, most: float = math.inf) -> None:
+    """Raise BadSetting for a fold that there is not, or for fewer than two folds or more than `most`."""
+    require(folds=folds, at_least=2, at_most=most)
+    require(fold=fold, at_least=0, below=folds)
 
 
 def fold_bounds(count: int, fold: int, folds: int) -> tuple[int, int]:

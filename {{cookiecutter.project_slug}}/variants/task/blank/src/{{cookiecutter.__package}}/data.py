@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 from .engine.errors import require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
-from .engine.training.folds import split_fold
+from .engine.training.folds import refuse_impossible_fold, split_fold
 from .engine.training.inputs import Inputs, numbers, rows_of
 
 FEATURES = 4
@@ -42,8 +42,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         refuse_unloadable(batch_size, num_workers, seed)
         require(samples=samples, at_least=4)
-        require(folds=folds, at_least=2)
-        require(fold=fold, at_least=0, below=folds)
+        refuse_impossible_fold(fold, folds)
         self.samples = samples
         self.fold = fold
         self.folds = folds

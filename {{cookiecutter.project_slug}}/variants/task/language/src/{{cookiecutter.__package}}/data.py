@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from .engine.errors import RunError, require
 from .engine.saving.atomic import make_folder, new_folder
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
-from .engine.training.folds import fold_bounds
+from .engine.training.folds import fold_bounds, refuse_impossible_fold
 from .engine.training.inputs import Inputs, files_of
 
 # Tests and other people's packages are installed in some places and not in others.
@@ -64,8 +64,7 @@ class DataModule(pl.LightningDataModule):
         require(context=context, at_least=1)
         require(val_fraction=val_fraction, above=0, below=1)
         require(test_fraction=test_fraction, above=0, below=1 - val_fraction)
-        require(folds=folds, at_least=2)
-        require(fold=fold, at_least=0, below=folds)
+        refuse_impossible_fold(fold, folds)
         held_out = f"{val_fraction}-{test_fraction}-{seed}" + (f"-fold-{fold}-of-{folds}" if fold is not None else "")
         self.folder = Path(folder, f"python-{platform.python_version()}-{held_out}")
         self.context = context

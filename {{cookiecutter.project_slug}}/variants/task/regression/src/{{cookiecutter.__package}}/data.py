@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset, random_split
 
 from .engine.errors import RunError, require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
-from .engine.training.folds import split_fold
+from .engine.training.folds import refuse_impossible_fold, split_fold
 from .engine.training.inputs import Inputs, numbers, rows_of
 
 Feature = Literal["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -49,8 +49,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         refuse_unloadable(batch_size, num_workers, seed)
         require(val_rows=val_rows or None, at_least=2, below=ROWS - TEST_ROWS - 1)  # R2 needs two rows
-        require(folds=folds, at_least=2, at_most=(ROWS - TEST_ROWS) // 2)
-        require(fold=fold, at_least=0, below=folds)
+        refuse_impossible_fold(fold, folds, most=(ROWS - TEST_ROWS) // 2)
         if not features:
             raise RunError("data.features is empty", f"one or more of {', '.join(get_args(Feature))}")
         self.features = features

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset, random_split
 
 from .engine.errors import require
 from .engine.training.batches import Batches, SizedDataset, refuse_unloadable
-from .engine.training.folds import split_fold
+from .engine.training.folds import refuse_impossible_fold, split_fold
 from .engine.training.inputs import Inputs, files_of
 
 SIDE = 8  # of a picture, in pixels
@@ -49,8 +49,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         refuse_unloadable(batch_size, num_workers, seed)
         require(val_fraction=val_fraction, above=0, below=1)
-        require(folds=folds, at_least=2)
-        require(fold=fold, at_least=0, below=folds)
+        refuse_impossible_fold(fold, folds)
         require(max_shift=max_shift, at_least=0, below=SIDE)
         self.val_fraction = val_fraction
         self.fold = fold
